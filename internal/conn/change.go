@@ -1,0 +1,181 @@
+package conn
+
+import (
+	"net/netip"
+	"syscall"
+	"time"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcp"
+)
+
+// A Role says which side of its connection a socket is.
+type Role uint8
+
+const (
+	RoleUnknown Role = iota
+	Client           // it called connect()
+	Server           // it was made by a listener, or is one
+)
+
+// String returns the role as records spell it, or "" for RoleUnknown.
+func (r Role) String() string {
+	switch r {
+	case Client:
+		return "client"
+	case Server:
+		return "server"
+	}
+	return ""
+}
+
+// A Via says how a process is known to belong to a connection.
+type Via uint8
+
+const (
+	ViaUnknown Via = iota
+	ViaConnect     // it called connect()
+	ViaAccept      // it called accept()
+	ViaListen      // it called listen()
+	ViaIO          // it read from or wrote to the socket
+	ViaClose       // it closed the socket, or shut it down
+	ViaSnapshot    // it held a descriptor when the trace began
+)
+
+var viaNames = [...]string{
+	ViaUnknown: "", ViaConnect: "connect", ViaAccept: "accept", ViaListen: "listen",
+	ViaIO: "io", ViaClose: "close", ViaSnapshot: "snapshot",
+}
+
+// String returns the word that records use, or "" for ViaUnknown.
+func (v Via) String() string { return viaNames[v] }
+
+// An Owner is a process with the evidence for it. The zero Owner is unknown.
+type Owner struct {
+	Task event.Task
+	Via  Via
+}
+
+// Known reports whether o names a process.
+func (o *Owner) Known() bool { return o.Task.Known() }
+
+// An End says how a connection ended.
+type End uint8
+
+const (
+	EndUnknown       End = iota
+	EndFIN               // both FINs were exchanged and acknowledged
+	EndResetSent         // our side sent a RST
+	EndResetReceived     // the peer sent a RST
+	EndRefused           // the peer answered our SYN with a RST
+	EndTimeout           // retransmits or keepalives ran out
+	EndUnreachable       // the network said that the peer cannot be reached
+	EndAborted           // killed from outside
+	EndError             // another error: Connection.Err
+)
+
+var endNames = [...]string{
+	EndUnknown: "", EndFIN: "fin", EndResetSent: "reset_sent", EndResetReceived: "reset_received",
+	EndRefused: "refused", EndTimeout: "timeout", EndUnreachable: "unreachable",
+	EndAborted: "aborted", EndError: "error",
+}
+
+// String returns the word that records use, or "" for EndUnknown.
+func (e End) String() string { return endNames[e] }
+
+// A Span is one stay in one state.
+type Span struct {
+	State      tcp.State
+	Begin      event.Time
+	End        event.Time // 0 while the stay lasts
+	BeginKnown bool       // false: Begin is when we first knew of it, the stay was at least this long
+}
+
+// A Connection is all that is known of one socket's life: as a request
+// socket, a full socket and a timewait socket. The tracker owns and changes
+// it; who receives it in a Change may read it until the handler returns, and
+// later only if Change.Kind is Ended.
+type Connection struct {
+	ID     event.ID
+	Local  netip.AddrPort
+	Remote netip.AddrPort
+	Role   Role
+
+	State      tcp.State
+	Since      event.Time // begin of the stay in State
+	SinceKnown bool       // false: Since is when we first knew of it
+
+	Opened      event.Time // first SYN sent or received
+	OpenedKnown bool
+	Closed      event.Time // 0 while open
+	Spans       []Span     // oldest first; the last one is State's. Bounded: see SpansCut
+	SpansCut    int        // spans left out because there were too many
+
+	Owner  Owner // who opened or accepted it
+	Closer Owner // who closed it, where a process did
+
+	End         End
+	Err         syscall.Errno // sk_err at the end
+	Counters    event.Counters
+	HasCounters bool
+	Retransmits [NumClasses]uint32
+
+	// Complete is false where the begin was not seen, an event may have been
+	// lost while it lived, or an illegal transition was seen.
+	Complete bool
+}
+
+// Listener reports whether c is a listening socket: no connection at all, but
+// it has states.
+func (c *Connection) Listener() bool {
+	return c.State == tcp.Listen || !c.Remote.IsValid() && c.Role == Server
+}
+
+// Durations adds up the time spent in each state until now.
+func (c *Connection) Durations(now event.Time) [tcp.NumStates]time.Duration {
+	var d [tcp.NumStates]time.Duration
+	for _, s := range c.Spans {
+		end := s.End
+		if end == 0 {
+			end = now
+		}
+		d[s.State] += end.Sub(s.Begin)
+	}
+	return d
+}
+
+// A ChangeKind says what a Change reports.
+type ChangeKind uint8
+
+const (
+	Transition ChangeKind = iota + 1 // Conn went from Old to New
+	Retransmitted
+	ResetSent
+	ResetReceived
+	Ended // Conn is over, or the trace is (then Conn.Closed is 0)
+	Lost
+)
+
+// A Change is one thing that the tracker has understood.
+type Change struct {
+	Kind ChangeKind
+	Time event.Time
+	Conn *Connection // nil for Lost, and for a RST that had no socket
+
+	// Transition.
+	Old, New     tcp.State
+	InState      time.Duration // time spent in Old
+	InStateKnown bool          // false: InState is at least so long; 0 where nothing is known
+	Cause        event.Cause   // of TIME_WAIT's or a request's end
+	Illegal      bool          // no TCP makes this transition: an event is missing
+	Task         event.Task    // who caused it, where a process did
+
+	// Event is the fact behind a Retransmitted, ResetSent, ResetReceived or
+	// Lost change, valid until the handler returns.
+	Event *event.Event
+	Class Class // of a Retransmitted
+}
+
+// A Handler receives changes, from the goroutine that calls the tracker. The
+// Change is the tracker's: it is valid until the handler returns.
+type Handler func(*Change)

@@ -1,0 +1,219 @@
+// Package event defines the facts that tcptrace learns about TCP sockets, as
+// one flat value each. Sources (the live kernel, a recording) produce events;
+// the tracker consumes them. The package knows nothing of BPF, and events know
+// nothing of each other: joining them into connections is the tracker's work.
+package event
+
+import (
+	"net/netip"
+	"syscall"
+	"time"
+
+	"github.com/tcptrace/tcptrace/internal/tcp"
+)
+
+// A Time is an instant on the kernel's CLOCK_MONOTONIC, in nanoseconds since
+// boot. It is the only clock of everything behind a source.
+type Time int64
+
+// Sub returns the time from u to t, which is negative if u is later.
+func (t Time) Sub(u Time) time.Duration { return time.Duration(t - u) }
+
+// Add returns the instant d after t.
+func (t Time) Add(d time.Duration) Time { return t + Time(d) }
+
+// An ID identifies a connection for as long as the host is up: the network
+// namespace (its inode, as in /proc/PID/ns/net) and the socket cookie (as
+// "ss -e" prints it behind "sk:"). Cookie is 0 where the kernel had not made
+// one yet, which happens only before a request socket gets its child.
+type ID struct {
+	NetNS  uint32
+	Cookie uint64
+}
+
+// A Kind says what an Event reports, and with that which of its fields mean
+// something. Time, ID, Local and Remote are common to all but Lost.
+type Kind uint8
+
+const (
+	// State: a full socket went from Old to New. Err is its sk_err; Task is
+	// set when the process itself caused the transition.
+	State Kind = iota + 1
+
+	// Bound: a connecting socket, in SYN_SENT, has got its local port.
+	Bound
+
+	// RequestBegin: a SYN arrived for a listener and a request socket was
+	// made: SYN_RECV begins. ID.Cookie may be 0.
+	RequestBegin
+	// RequestEnd: a request socket ended without a child. Cause says why.
+	RequestEnd
+
+	// TimeWaitBegin: the full socket was replaced by a timewait socket whose
+	// substate, TIME_WAIT or FIN_WAIT2, is New. The kernel reports the full
+	// socket's transition to CLOSE right after it; that one is no state of
+	// the connection. A second TimeWaitBegin re-arms the timer.
+	TimeWaitBegin
+	// TimeWaitFin: the peer's FIN met a timewait socket in substate
+	// FIN_WAIT2, which is in TIME_WAIT from now on.
+	TimeWaitFin
+	// TimeWaitEnd: a timewait socket ended. Old is its last substate, Cause
+	// says why.
+	TimeWaitEnd
+
+	// Retransmit: a segment was sent again. Old is the socket's state and
+	// Retransmission the details.
+	Retransmit
+	// RetransmitSynAck: a request socket's SYN-ACK was sent again.
+	RetransmitSynAck
+
+	// ResetSent: a RST was sent. Old is the socket's state, or Unknown where
+	// there was no socket; Reason the kernel's; Task the process, if one
+	// caused it.
+	ResetSent
+	// ResetReceived: a RST was received. Old is the socket's state.
+	ResetReceived
+
+	// Totals: the counters of a full socket, sent as it closes. It follows
+	// the State event to CLOSE and has the same Time.
+	Totals
+
+	// Lost: Loss.Count events of kind Loss.Kind could not be handed over by
+	// the kernel side at some time in [Loss.From, Time].
+	Lost
+
+	// NumKinds is one more than the largest Kind.
+	NumKinds
+)
+
+var kindNames = [NumKinds]string{
+	State:            "state",
+	Bound:            "bound",
+	RequestBegin:     "request_begin",
+	RequestEnd:       "request_end",
+	TimeWaitBegin:    "time_wait_begin",
+	TimeWaitFin:      "time_wait_fin",
+	TimeWaitEnd:      "time_wait_end",
+	Retransmit:       "retransmit",
+	RetransmitSynAck: "retransmit_synack",
+	ResetSent:        "reset_sent",
+	ResetReceived:    "reset_received",
+	Totals:           "totals",
+	Lost:             "lost",
+}
+
+// String returns the kind's name in lower case.
+func (k Kind) String() string {
+	if k < NumKinds && kindNames[k] != "" {
+		return kindNames[k]
+	}
+	return "unknown"
+}
+
+// A Cause says why a request or timewait socket ended.
+type Cause uint8
+
+const (
+	CauseUnknown   Cause = iota
+	CauseExpired         // its timer ran out
+	CauseReused          // a new connection took its 4-tuple
+	CauseReset           // a RST ended it
+	CauseOverflow        // there was no room: tcp_max_tw_buckets, accept queue
+	CauseNetnsExit       // its network namespace was deleted
+	CauseKilled          // killed from outside, as by "ss -K"
+	CauseTimeout         // the handshake's retries ran out
+)
+
+// String returns the cause as records spell it, or "" for CauseUnknown.
+func (c Cause) String() string {
+	switch c {
+	case CauseExpired:
+		return "expired"
+	case CauseReused:
+		return "reused"
+	case CauseReset:
+		return "reset"
+	case CauseOverflow:
+		return "overflow"
+	case CauseNetnsExit:
+		return "netns_exit"
+	case CauseKilled:
+		return "killed"
+	case CauseTimeout:
+		return "timeout"
+	}
+	return ""
+}
+
+// A Task is the process in whose context the kernel acted on a socket. It is
+// set only when that is certain (the socket was locked by a system call); a
+// PID of 0 says that the kernel acted by itself.
+type Task struct {
+	PID    uint32 // thread group id, as the host sees it
+	UID    uint32
+	Cgroup uint64 // cgroup v2 id
+	Comm   [16]byte
+}
+
+// Known reports whether t names a process.
+func (t *Task) Known() bool { return t.PID != 0 }
+
+// Retransmission holds what the kernel knew of a segment as it sent it again.
+type Retransmission struct {
+	Seq         uint32 // first sequence number
+	Bytes       uint32 // payload length
+	RTOms       uint32 // retransmission timeout, ms
+	SRTTus      uint32 // smoothed round-trip time, µs; 0 where not measured
+	Cwnd        uint32 // congestion window, segments
+	CAState     uint8  // icsk_ca_state: 0 Open, 1 Disorder, 2 CWR, 3 Recovery, 4 Loss
+	Pending     uint8  // icsk_pending: the timer armed, ICSK_TIME_*
+	Retransmits uint8  // icsk_retransmits: timeouts since the last ACK
+	Sacked      uint8  // TCP_SKB_CB(skb)->sacked
+	Flags       uint8  // TCP flags of the segment; FIN is 1, SYN is 2
+	Err         int16  // why it was not sent, as a negative errno; 0 where it was
+	Head        bool   // it is the first unacknowledged segment
+}
+
+// Counters are the totals of a full socket at its end, as in struct tcp_info.
+type Counters struct {
+	BytesSent     uint64 // payload, retransmissions included
+	BytesAcked    uint64
+	BytesReceived uint64
+	SegsOut       uint32
+	SegsIn        uint32
+	SRTTus        uint32 // 0 where never measured
+}
+
+// A Loss counts events that did not arrive.
+type Loss struct {
+	Kind  Kind
+	Count uint64
+	From  Time
+}
+
+// An Event is one fact. It is passed by pointer and belongs to its source: who
+// wants to keep it copies it.
+type Event struct {
+	Kind   Kind
+	Cause  Cause
+	Old    tcp.State
+	New    tcp.State
+	Reason uint16        // enum sk_rst_reason; 0 where the kernel gives none
+	Err    syscall.Errno // sk_err
+	Time   Time
+	ID     ID
+	Local  netip.AddrPort // invalid, or with port 0, where not known (yet)
+	Remote netip.AddrPort
+	Task   Task
+
+	// WithoutRequest is set on the SYN_RECV -> ESTABLISHED of a socket that
+	// was made from a SYN cookie: its SYN_RECV lasted an instant.
+	WithoutRequest bool
+
+	Retransmission Retransmission
+	Counters       Counters
+	Loss           Loss
+}
+
+// A Handler receives events in order of their Time, from one goroutine.
+type Handler func(*Event)
