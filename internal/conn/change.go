@@ -33,13 +33,13 @@ func (r Role) String() string {
 type Via uint8
 
 const (
-	ViaUnknown Via = iota
-	ViaConnect     // it called connect()
-	ViaAccept      // it called accept()
-	ViaListen      // it called listen()
-	ViaIO          // it read from or wrote to the socket
-	ViaClose       // it closed the socket, or shut it down
-	ViaSnapshot    // it held a descriptor when the trace began
+	ViaUnknown  Via = iota
+	ViaConnect      // it called connect()
+	ViaAccept       // it called accept()
+	ViaListen       // it called listen()
+	ViaIO           // it read from or wrote to the socket
+	ViaClose        // it closed the socket, or shut it down
+	ViaSnapshot     // it held a descriptor when the trace began
 )
 
 var viaNames = [...]string{

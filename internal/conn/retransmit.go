@@ -6,14 +6,14 @@ import "github.com/tcptrace/tcptrace/internal/event"
 type Class uint8
 
 const (
-	ClassUnknown Class = iota
-	ClassRTO           // the retransmission timer ran out
-	ClassFast          // fast retransmit or RACK: SACK says that it is lost
-	ClassTLP           // tail loss probe
-	ClassSYN           // a SYN was not answered
-	ClassSYNACK        // a SYN-ACK was not answered
-	ClassRecovery      // sent in the recovery that follows a timeout
-	ClassUnsent        // the kernel tried and could not send it
+	ClassUnknown  Class = iota
+	ClassRTO            // the retransmission timer ran out
+	ClassFast           // fast retransmit or RACK: SACK says that it is lost
+	ClassTLP            // tail loss probe
+	ClassSYN            // a SYN was not answered
+	ClassSYNACK         // a SYN-ACK was not answered
+	ClassRecovery       // sent in the recovery that follows a timeout
+	ClassUnsent         // the kernel tried and could not send it
 
 	// NumClasses is one more than the largest Class.
 	NumClasses

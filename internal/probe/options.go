@@ -1,0 +1,23 @@
+// Package probe is the live source of events: it loads the BPF programs that
+// this kernel allows, attaches them, and reads what they report.
+package probe
+
+import (
+	"time"
+
+	"github.com/tcptrace/tcptrace/internal/filter"
+)
+
+// Options say what to trace and how to carry it.
+type Options struct {
+	// Filter is applied in the kernel as far as the kernel side can; what it
+	// cannot decide is let through.
+	Filter filter.Filter
+
+	// RingBytes is the size of the ring buffer, a power of two times the page
+	// size. 0 means 8 MiB.
+	RingBytes int
+
+	// Poll is the interval at which the ring is emptied. 0 means 50 ms.
+	Poll time.Duration
+}

@@ -1,0 +1,26 @@
+//go:build !linux
+
+package probe
+
+import (
+	"context"
+	"errors"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+)
+
+var errNotLinux = errors.New("live tracing needs Linux")
+
+// A Source is the live kernel.
+type Source struct{}
+
+// Open returns an error: only Linux can be traced.
+func Open(Options) (*Source, error) { return nil, errNotLinux }
+
+// Examine returns no capabilities and an error.
+func Examine() ([]Capability, error) { return nil, errNotLinux }
+
+func (*Source) Run(context.Context, event.Handler) error { return errNotLinux }
+func (*Source) Clock() event.Clock                       { return event.Clock{} }
+func (*Source) Capabilities() []Capability               { return nil }
+func (*Source) Close() error                             { return nil }
