@@ -5,6 +5,7 @@ package filter
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/tcptrace/tcptrace/internal/tcp"
 )
@@ -13,7 +14,7 @@ import (
 // of one kind are alternatives; different kinds must all hold.
 type Filter struct {
 	PIDs  []uint32
-	Comms []string
+	Comms []string // whole names, as ParseComm makes them
 	NetNS []uint32 // inodes
 
 	Ports       []uint16 // either side
@@ -28,3 +29,33 @@ type Filter struct {
 
 // A Kind is a kind of record that --kind selects.
 type Kind string
+
+const (
+	KindState      Kind = "state"
+	KindRetransmit Kind = "retransmit"
+	KindReset      Kind = "reset"
+	KindConnection Kind = "connection"
+)
+
+// Kinds lists the kinds of record that there are to select.
+func Kinds() []Kind {
+	return []Kind{KindState, KindRetransmit, KindReset, KindConnection}
+}
+
+// SelectsKind reports whether records of kind k are wanted. Who asks for
+// states and for no kind wants transitions.
+func (f *Filter) SelectsKind(k Kind) bool {
+	if len(f.Kinds) == 0 {
+		return len(f.States) == 0 || k == KindState
+	}
+	return slices.Contains(f.Kinds, k)
+}
+
+// SelectsState reports whether transitions into s are wanted.
+func (f *Filter) SelectsState(s tcp.State) bool {
+	return len(f.States) == 0 || slices.Contains(f.States, s)
+}
+
+// ByProcess reports whether f asks for processes: then a connection whose
+// process is not known cannot be judged.
+func (f *Filter) ByProcess() bool { return len(f.PIDs) > 0 || len(f.Comms) > 0 }
