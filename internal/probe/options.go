@@ -20,4 +20,8 @@ type Options struct {
 
 	// Poll is the interval at which the ring is emptied. 0 means 50 ms.
 	Poll time.Duration
+
+	// OnBatch, if set, is called after each poll of the ring, from the
+	// goroutine of Run, also when there was nothing in it.
+	OnBatch func()
 }

@@ -5,30 +5,190 @@ package probe
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
+	"time"
 
+	"github.com/cilium/ebpf/ringbuf"
+	"golang.org/x/sys/unix"
+
+	"github.com/tcptrace/tcptrace/internal/bpf"
 	"github.com/tcptrace/tcptrace/internal/event"
 )
 
+const (
+	defaultRing = 8 << 20
+	defaultPoll = 50 * time.Millisecond
+
+	// batch is how many events are put in order at a time.
+	batch = 8192
+)
+
 // A Source is the live kernel: the attached programs and their ring.
-type Source struct{}
+type Source struct {
+	opts     Options
+	kernel   *kernel
+	programs *programs
+	decoder  bpf.Decoder
+	reader   *ringbuf.Reader
+	record   ringbuf.Record
+	waiter   *waiter
+	ledger   ledger
+	order    order
+	clock    event.Clock
+}
 
 // Open loads and attaches every program that this kernel allows. It returns
-// an error that says the remedy where not even transitions can be traced.
-func Open(Options) (*Source, error) { return nil, errors.New("not yet") }
+// ErrPrivileges where the process may not trace, and another error that names
+// what is missing where the kernel cannot even show transitions.
+func Open(opts Options) (*Source, error) {
+	if opts.RingBytes == 0 {
+		opts.RingBytes = defaultRing
+	}
+	if opts.Poll == 0 {
+		opts.Poll = defaultPoll
+	}
+	k, err := examineKernel()
+	if err != nil {
+		return nil, err
+	}
+	s := &Source{opts: opts, kernel: k, clock: readClock()}
+	s.decoder = bpf.Decoder{HZ: k.hz, EndCause: k.symbols.endCause}
+	if s.programs, err = load(k, opts); err != nil {
+		return nil, err
+	}
+	if err := s.start(); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
 
-// Examine says what Open would be able to do here, without attaching.
-func Examine() ([]Capability, error) { return nil, errors.New("not yet") }
+// start opens the ring and attaches the programs.
+func (s *Source) start() error {
+	maps := s.programs.collection.Maps
+	var err error
+	ring := maps[bpf.TcptraceMapEvents]
+	if s.reader, err = ringbuf.NewReader(ring); err != nil {
+		return fmt.Errorf("open the ring: %w", err)
+	}
+	// The reader's own sleep is not used: see waiter.
+	s.reader.SetDeadline(time.Unix(1, 0))
+	if s.waiter, err = newWaiter(ring.FD()); err != nil {
+		return err
+	}
+	s.ledger = ledger{tallies: maps[bpf.TcptraceMapTallies], checked: now()}
+	return s.programs.attach()
+}
 
 // Run calls handle with each event, in order of time, until ctx is done; then
 // it detaches the programs, hands over what is left in the ring, and returns
 // nil. It may be called once.
-func (s *Source) Run(ctx context.Context, handle event.Handler) error { return nil }
+func (s *Source) Run(ctx context.Context, handle event.Handler) error {
+	stop := context.AfterFunc(ctx, s.waiter.interrupt)
+	defer stop()
+	for ctx.Err() == nil {
+		more, err := s.poll(handle)
+		if err != nil {
+			return err
+		}
+		if more {
+			continue
+		}
+		if err := s.waiter.wait(s.opts.Poll); err != nil {
+			return err
+		}
+	}
+	return s.finish(handle)
+}
+
+// poll hands over what is in the ring, a batch at most, and says whether there
+// is more.
+func (s *Source) poll(handle event.Handler) (more bool, err error) {
+	horizon := now().Add(-settle)
+	more, err = s.drain()
+	if err != nil {
+		return false, err
+	}
+	if more {
+		horizon = s.order.newest.Add(-settle)
+	}
+	if err := s.ledger.report(now(), handle); err != nil {
+		return false, err
+	}
+	s.order.release(horizon, handle)
+	if s.opts.OnBatch != nil {
+		s.opts.OnBatch()
+	}
+	return more, nil
+}
+
+// drain decodes records until the ring is empty or the batch full, and says
+// whether it stopped for the latter.
+func (s *Source) drain() (more bool, err error) {
+	for n := 0; n < batch; n++ {
+		err := s.reader.ReadInto(&s.record)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return false, nil
+		}
+		if err != nil {
+			return false, fmt.Errorf("read the ring: %w", err)
+		}
+		err = s.decoder.Decode(s.record.RawSample, s.order.next())
+		if err == nil {
+			s.order.added()
+		} else if err != bpf.ErrSkip {
+			return false, fmt.Errorf("decode a record of the ring: %w", err)
+		}
+	}
+	return true, nil
+}
+
+func (s *Source) finish(handle event.Handler) error {
+	if err := s.programs.detach(); err != nil {
+		return fmt.Errorf("detach the BPF programs: %w", err)
+	}
+	for {
+		more, err := s.poll(handle)
+		if err != nil {
+			return err
+		}
+		if !more {
+			break
+		}
+	}
+	s.order.release(now(), handle)
+	if s.opts.OnBatch != nil {
+		s.opts.OnBatch()
+	}
+	return nil
+}
 
 // Clock ties the events' time to the wall clock.
-func (s *Source) Clock() event.Clock { return event.Clock{} }
+func (s *Source) Clock() event.Clock { return s.clock }
 
-// Capabilities says what is served by which hook.
-func (s *Source) Capabilities() []Capability { return nil }
+// Tally returns the count of records of each kind since Open, as of the last
+// poll.
+func (s *Source) Tally() [event.NumKinds]Tally { return s.ledger.known }
 
 // Close releases what Open acquired. It may be called after Run, or instead.
-func (s *Source) Close() error { return nil }
+func (s *Source) Close() error {
+	var errs []error
+	if s.waiter != nil {
+		errs = append(errs, s.waiter.close())
+	}
+	if s.reader != nil {
+		errs = append(errs, s.reader.Close())
+	}
+	return errors.Join(append(errs, s.programs.close())...)
+}
+
+// now reads the clock of the kernel's time stamps.
+func now() event.Time {
+	var t unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &t) // cannot fail for this clock
+	return event.Time(t.Nano())
+}
+
+func readClock() event.Clock {
+	return event.Clock{Boot: time.Now().Round(0).Add(-time.Duration(now()))}
+}

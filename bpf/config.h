@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0
+//
+// What user space decides before the programs are loaded. It is read-only
+// from then on, so the verifier knows the values and removes the branches
+// that they rule out: a filter that is not set costs nothing.
+#pragma once
+
+#include "event.h"
+
+#define TT_MAX_PORTS 16
+#define TT_MAX_IDS 8
+
+struct tt_net {
+	__u8 addr[16]; // masked
+	__u8 mask[16];
+};
+
+struct tt_config {
+	// Kernel addresses by which a timer is recognised; 0: never.
+	__u64 timewait_handler; // tw_timer_handler
+	__u64 request_handler;	// reqsk_timer_handler
+	__u64 write_handler;	// tcp_write_timer
+
+	// A record that finds more than this in the ring wakes the reader.
+	__u64 wake_bytes;
+
+	struct tt_net nets[TT_MAX_IDS];
+	__u32 pids[TT_MAX_IDS];
+	__u32 netns[TT_MAX_IDS];
+	__u16 ports[TT_MAX_PORTS]; // either side
+	__u16 local_ports[TT_MAX_PORTS];
+	__u16 remote_ports[TT_MAX_PORTS];
+	__u8 num_nets;
+	__u8 num_pids;
+	__u8 num_netns;
+	__u8 num_ports;
+	__u8 num_local_ports;
+	__u8 num_remote_ports;
+	__u8 family; // 4, 6, or 0 for both
+
+	// What this kernel has.
+	__u8 has_cookie_helper;	 // bpf_get_socket_cookie() in tracing programs
+	__u8 has_retransmit_err; // third argument of tcp_retransmit_skb
+	__u8 has_reset_reason;	 // third argument of tcp_send_reset
+	__u8 sees_fin;		 // a hook sees the FIN that meets a timewait socket
+	__u8 pad[5];
+};
+
+const volatile struct tt_config config;

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0
+//
+// Into the ring, with every record accounted for.
+#pragma once
+
+#include "config.h"
+#include "maps.h"
+
+static __always_inline struct tt_tally *this_tally(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&tallies, &zero);
+}
+
+// Counts a record that could not be made at all.
+static __always_inline void count_lost(enum tt_kind kind)
+{
+	struct tt_tally *tally = this_tally();
+
+	if (!tally)
+		return;
+	tally->sent[kind]++;
+	tally->lost[kind]++;
+}
+
+// Returns room for a record of size bytes whose head is a copy of head, or
+// NULL where the ring has none, which is counted. The rest of the record is
+// not zeroed: the caller writes every member.
+static __always_inline void *reserve(const struct tt_head *head, __u64 size)
+{
+	struct tt_tally *tally = this_tally();
+	struct tt_head *room;
+
+	if (!tally)
+		return NULL;
+	tally->sent[head->kind & 15]++;
+	room = bpf_ringbuf_reserve(&events, size, 0);
+	if (!room) {
+		tally->lost[head->kind & 15]++;
+		return NULL;
+	}
+	*room = *head;
+	return room;
+}
+
+// Hands the record over. The reader polls, because a wake-up costs ten times
+// what the record does; it is woken only when the ring fills faster than that.
+static __always_inline void submit(void *record)
+{
+	__u64 flags = BPF_RB_NO_WAKEUP;
+
+	if (bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > config.wake_bytes)
+		flags = BPF_RB_FORCE_WAKEUP;
+	bpf_ringbuf_submit(record, flags);
+}
+
+static __always_inline void emit_head(const struct tt_head *head)
+{
+	void *record = reserve(head, sizeof(*head));
+
+	if (record)
+		submit(record);
+}

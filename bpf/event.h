@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0
+//
+// The wire contract: every record that the kernel side writes to the ring.
+// bpf2go makes the Go types from these (generate.go lists each one), and
+// internal/bpf's tests compare the layouts.
+//
+// A record is a head of one cache line, then what its kind adds. Nothing is
+// packed, unions and bit fields are avoided, padding has a name and is zero,
+// and no record is longer than 128 bytes.
+#pragma once
+
+#include "kernel.h"
+
+enum tt_kind {
+	TT_STATE = 1,	      // struct tt_transition
+	TT_BOUND,	      // struct tt_head
+	TT_REQUEST_BEGIN,     // struct tt_head
+	TT_REQUEST_END,	      // struct tt_head
+	TT_TIMEWAIT_BEGIN,    // struct tt_head
+	TT_TIMEWAIT_FIN,      // struct tt_head
+	TT_TIMEWAIT_END,      // struct tt_timewait_end
+	TT_RETRANSMIT,	      // struct tt_retransmit
+	TT_RETRANSMIT_SYNACK, // struct tt_head
+	TT_RESET_SENT,	      // struct tt_reset
+	TT_RESET_RECEIVED,    // struct tt_reset
+	TT_TOTALS,	      // struct tt_totals
+	TT_NUM_KINDS = 16, // room to spare: a mask keeps an index in bounds
+};
+
+// Why a request socket ended without a child, in tt_head.cause.
+enum tt_cause {
+	TT_CAUSE_UNKNOWN = 0,
+	TT_CAUSE_DROPPED, // a packet ended it: a RST, or no room for the child
+	TT_CAUSE_TIMEOUT, // its last retry was not answered
+	TT_CAUSE_EXPIRED, // a timewait socket's timer ran out
+};
+
+// Bits of tt_head.flags.
+enum tt_flag {
+	TT_F_PROCESS = 1,    // task is the process that acted
+	TT_F_NO_REQUEST = 2, // the child of a SYN cookie
+	TT_F_HEAD = 4,	     // the segment is the first unacknowledged one
+};
+
+struct tt_head {
+	__u64 time_ns;	  // CLOCK_MONOTONIC
+	__u64 cookie;	  // 0: the socket has none yet
+	__u8 local[16];	  // IPv4 as ::ffff:a.b.c.d; family says which it is
+	__u8 remote[16];
+	__u32 netns;	  // inode
+	__u16 local_port; // host order; 0: not bound yet
+	__u16 remote_port;
+	__u8 kind;	  // enum tt_kind
+	__u8 old_state;	  // TCP_*
+	__u8 new_state;
+	__u8 family;	  // 4 or 6; 0: addresses are not known
+	__u8 flags;	  // enum tt_flag
+	__u8 cause;	  // enum tt_cause
+	__u16 err;	  // sk_err
+};
+
+struct tt_task {
+	__u64 cgroup; // cgroup v2 id
+	__u32 pid;    // thread group id
+	__u32 uid;
+	__u8 comm[16];
+};
+
+struct tt_transition {
+	struct tt_head head;
+	struct tt_task task;
+};
+
+#define TT_FRAMES 6
+
+struct tt_timewait_end {
+	struct tt_head head;
+	// Return addresses, innermost first; which functions they lie in tells
+	// the cause. 0: none. Unused where head.cause is set.
+	__u64 frames[TT_FRAMES];
+};
+
+struct tt_retransmit {
+	struct tt_head head;
+	__u32 seq;
+	__u32 bytes;
+	__u32 rto_jiffies;
+	__u32 srtt_us;
+	__u32 cwnd;
+	__s16 unsent_err; // 0, or the negative errno with which sending failed
+	__u8 ca_state;	  // TCP_CA_*
+	__u8 pending;	  // ICSK_TIME_*
+	__u8 retransmits; // timeouts since the last ACK
+	__u8 sacked;	  // TCPCB_*
+	__u8 tcp_flags;	  // TCPHDR_*
+	__u8 pad[5];
+};
+
+struct tt_reset {
+	struct tt_head head;
+	struct tt_task task;
+	__u16 reason; // enum sk_rst_reason; 0: not given
+	__u8 pad[6];
+};
+
+struct tt_totals {
+	struct tt_head head;
+	__u64 bytes_sent;
+	__u64 bytes_acked;
+	__u64 bytes_received;
+	__u32 segs_out;
+	__u32 segs_in;
+	__u32 srtt_us;
+	__u32 pad;
+};
+
+// What one CPU did, by kind: how many records it wanted to send, and how many
+// of them the ring had no room for.
+struct tt_tally {
+	__u64 sent[TT_NUM_KINDS];
+	__u64 lost[TT_NUM_KINDS];
+};
+
+_Static_assert(sizeof(struct tt_head) == 64, "one cache line");
+_Static_assert(sizeof(struct tt_task) == 32, "layout");
+_Static_assert(sizeof(struct tt_transition) == 96, "layout");
+_Static_assert(sizeof(struct tt_timewait_end) == 112, "layout");
+_Static_assert(sizeof(struct tt_retransmit) == 96, "layout");
+_Static_assert(sizeof(struct tt_reset) == 104, "layout");
+_Static_assert(sizeof(struct tt_totals) == 104, "layout");
+
+// Nothing else names these types in a map, so that clang would leave them out
+// of BTF, from which bpf2go reads them.
+struct tt_wire {
+	enum tt_kind kind;
+	enum tt_cause cause;
+	enum tt_flag flag;
+	struct tt_transition transition;
+	struct tt_timewait_end timewait_end;
+	struct tt_retransmit retransmit;
+	struct tt_reset reset;
+	struct tt_totals totals;
+};
+
+const struct tt_wire *wire_types __attribute__((unused));

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0
+//
+// The user's selection, applied before anything is written. What cannot be
+// decided here passes: user space applies the whole filter again.
+#pragma once
+
+#include "config.h"
+#include "maps.h"
+
+static __always_inline bool port_in(const volatile __u16 *ports, __u8 num, __u16 port)
+{
+	for (int i = 0; i < TT_MAX_PORTS; i++) {
+		if (i >= num)
+			break;
+		if (ports[i] == port)
+			return true;
+	}
+	return false;
+}
+
+static __always_inline bool id_in(const volatile __u32 *ids, __u8 num, __u32 id)
+{
+	for (int i = 0; i < TT_MAX_IDS; i++) {
+		if (i >= num)
+			break;
+		if (ids[i] == id)
+			return true;
+	}
+	return false;
+}
+
+static __always_inline bool in_net(const volatile struct tt_net *net, const __u8 addr[16])
+{
+	const volatile __u32 *want = (const volatile __u32 *)net->addr;
+	const volatile __u32 *mask = (const volatile __u32 *)net->mask;
+	const __u32 *word = (const __u32 *)addr;
+
+	return (word[0] & mask[0]) == want[0] && (word[1] & mask[1]) == want[1] &&
+	       (word[2] & mask[2]) == want[2] && (word[3] & mask[3]) == want[3];
+}
+
+static __always_inline bool net_selected(const struct tt_head *head)
+{
+	for (int i = 0; i < TT_MAX_IDS; i++) {
+		if (i >= config.num_nets)
+			break;
+		if (in_net(&config.nets[i], head->local) || in_net(&config.nets[i], head->remote))
+			return true;
+	}
+	return config.num_nets == 0;
+}
+
+static __always_inline bool ports_selected(const struct tt_head *head)
+{
+	bool bound = head->local_port != 0;
+
+	if (config.num_remote_ports &&
+	    !port_in(config.remote_ports, config.num_remote_ports, head->remote_port))
+		return false;
+	if (config.num_local_ports && bound &&
+	    !port_in(config.local_ports, config.num_local_ports, head->local_port))
+		return false;
+	if (config.num_ports && bound &&
+	    !port_in(config.ports, config.num_ports, head->local_port) &&
+	    !port_in(config.ports, config.num_ports, head->remote_port))
+		return false;
+	return true;
+}
+
+// Reports whether the tuple is one that the user wants to see.
+static __always_inline bool tuple_selected(const struct tt_head *head)
+{
+	if (config.family && head->family && head->family != config.family)
+		return false;
+	if (config.num_netns && !id_in(config.netns, config.num_netns, head->netns))
+		return false;
+	return ports_selected(head) && net_selected(head);
+}
+
+// Remembers whose socket it is, where --pid needs to know: the process that
+// opened it or, failing that, the first one seen to act on it.
+static __always_inline void remember_owner(__u64 cookie, __u32 pid, bool opener)
+{
+	if (config.num_pids && cookie)
+		bpf_map_update_elem(&owners, &cookie, &pid, opener ? BPF_ANY : BPF_NOEXIST);
+}
+
+// Reports whether the socket may belong to one of the wanted processes.
+static __always_inline bool owner_selected(__u64 cookie)
+{
+	__u32 *pid;
+
+	if (!config.num_pids || !cookie)
+		return true;
+	pid = bpf_map_lookup_elem(&owners, &cookie);
+	return !pid || id_in(config.pids, config.num_pids, *pid);
+}

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0
+//
+// The few kernel types, fields and constants that we read, each with its
+// reason. CO-RE finds the real offsets at load time, so members may be
+// declared in any order and the rest left out.
+#pragma once
+
+typedef unsigned char __u8;
+typedef short __s16;
+typedef unsigned short __u16;
+typedef int __s32;
+typedef unsigned int __u32;
+typedef long long __s64;
+typedef unsigned long long __u64;
+typedef __u16 __be16;
+typedef __u32 __be32;
+typedef __u32 __wsum;
+
+#define NULL ((void *)0)
+#define bool _Bool
+#define true 1
+#define false 0
+
+// include/uapi/linux/bpf.h
+enum {
+	BPF_MAP_TYPE_HASH = 1,
+	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
+	BPF_MAP_TYPE_LRU_HASH = 9,
+	BPF_MAP_TYPE_RINGBUF = 27,
+
+	BPF_ANY = 0,
+	BPF_NOEXIST = 1,
+
+	BPF_RB_NO_WAKEUP = 1,
+	BPF_RB_FORCE_WAKEUP = 2,
+	BPF_RB_AVAIL_DATA = 0,
+
+	BPF_SOCK_OPS_TIMEOUT_INIT = 1,
+};
+
+struct bpf_sock_ops {
+	__u32 op;
+};
+
+// include/net/tcp_states.h
+enum {
+	TCP_ESTABLISHED = 1,
+	TCP_SYN_SENT = 2,
+	TCP_SYN_RECV = 3,
+	TCP_FIN_WAIT2 = 5,
+	TCP_TIME_WAIT = 6,
+	TCP_CLOSE = 7,
+	TCP_LISTEN = 10,
+	TCP_NEW_SYN_RECV = 12,
+};
+
+// include/linux/socket.h
+enum {
+	AF_INET = 2,
+	AF_INET6 = 10,
+};
+
+#include <bpf/bpf_helpers.h>
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+struct ns_common {
+	__u32 inum;
+};
+
+struct net {
+	struct ns_common ns;
+};
+
+typedef struct {
+	struct net *net;
+} possible_net_t;
+
+struct in6_addr {
+	union {
+		__u8 u6_addr8[16];
+	} in6_u;
+};
+
+typedef struct {
+	__s64 counter;
+} atomic64_t;
+
+// The head that full, request and timewait sockets share.
+struct sock_common {
+	__be32 skc_daddr;
+	__be32 skc_rcv_saddr;
+	__be16 skc_dport;
+	__u16 skc_num; // host order; 0 once the port is released
+	__u16 skc_family;
+	volatile __u8 skc_state;
+	possible_net_t skc_net;
+	struct in6_addr skc_v6_daddr;
+	struct in6_addr skc_v6_rcv_saddr;
+	atomic64_t skc_cookie;
+};
+
+typedef struct {
+	int owned; // 1: a system call holds the socket; the current task is it
+} socket_lock_t;
+
+struct hlist_node;
+
+struct timer_list {
+	unsigned long expires; // jiffies
+	void (*function)(struct timer_list *);
+};
+
+struct sock {
+	struct sock_common __sk_common;
+	socket_lock_t sk_lock;
+	int sk_err;
+};
+
+struct inet_sock {
+	__be16 inet_sport; // stays when the port is released
+};
+
+struct inet_connection_sock {
+	struct inet_sock icsk_inet;
+	struct timer_list icsk_retransmit_timer;
+	__u32 icsk_rto; // jiffies
+	__u8 icsk_ca_state : 5;
+	__u8 icsk_retransmits;
+	__u8 icsk_pending;
+};
+
+// Since 7.0 the retransmission timer is a member of struct sock.
+struct sock___timer {
+	struct timer_list tcp_retransmit_timer;
+};
+
+struct tcp_sock {
+	struct inet_connection_sock inet_conn;
+	__u64 bytes_sent;
+	__u64 bytes_acked;
+	__u64 bytes_received;
+	__u32 segs_out;
+	__u32 segs_in;
+	__u32 srtt_us; // eighths of a microsecond
+	__u32 snd_cwnd;
+	__u32 snd_una;
+};
+
+struct inet_timewait_sock {
+	struct sock_common __tw_common;
+	volatile __u8 tw_substate; // TCP_TIME_WAIT or TCP_FIN_WAIT2
+	struct timer_list tw_timer;
+};
+
+struct request_sock {
+	struct sock_common __req_common;
+	__u8 num_timeout : 7; // 0 until its timer first runs out
+	struct timer_list rsk_timer;
+};
+
+struct net_device {
+	possible_net_t nd_net; // whose packet it is, where there is no socket
+};
+
+struct sk_buff {
+	struct net_device *dev;
+	__u32 len;
+	__u16 transport_header; // offset from head
+	__u16 network_header;
+	unsigned char *head;
+	char cb[48];
+};
+
+struct tcp_skb_cb {
+	__u32 seq;
+	__u8 tcp_flags; // __u16 since 6.15; little-endian, so its low byte
+	__u8 sacked;
+};
+
+#pragma clang attribute pop
+
+enum sk_rst_reason { SK_RST_REASON_NOT_SPECIFIED = 0 };
+enum skb_drop_reason { SKB_DROP_REASON_NOT_SPECIFIED = 2 };
+
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_tracing.h>

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0
+#pragma once
+
+#include "event.h"
+
+// The records. Written by every hook, read by user space, which polls; sized
+// by user space. When it is full the record is dropped and counted in tallies.
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 8 << 20);
+} events SEC(".maps");
+
+// One tally per CPU. Written by emit.h, read by user space at every poll.
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct tt_tally);
+} tallies SEC(".maps");
+
+// Cookie -> pid, only with --pid. Written when a process opens a socket, or
+// first acts on it; read by the filter. Entries are never deleted: the least
+// recently used goes, and its socket's owner is unknown again, which lets its
+// events through to user space.
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, __u64);
+	__type(value, __u32);
+} owners SEC(".maps");
+
+// The cookies of timewait sockets in substate FIN_WAIT2: inserted when one is
+// made, deleted by the FIN that it waits for, or at its end. When it is full
+// that FIN will not be seen, which counts as a lost record.
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__type(key, __u64);
+	__type(value, __u8);
+} half_closed SEC(".maps");
+
+// What happened a moment ago on this CPU, in the same run of a softirq.
+struct tt_moment {
+	// The child socket just made from a request (LISTEN -> SYN_RECV), until
+	// the request's timer is cancelled: a cancel that finds no child here
+	// means that the handshake died.
+	__u64 child;
+	// The request whose timer has run out, until it is armed again: a
+	// handler that returns with this still set has given the request up.
+	__u64 expiring_timer;
+	struct tt_head expiring;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct tt_moment);
+} moments SEC(".maps");
+
+static __always_inline struct tt_moment *this_moment(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&moments, &zero);
+}

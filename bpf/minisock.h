@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0
+//
+// From a timer to the socket that it belongs to. The kernel's timer
+// tracepoints fire for every timer of the host; the handler's address, which
+// user space found in kallsyms, picks ours out.
+#pragma once
+
+#include "request.h"
+#include "timewait.h"
+
+#define owner_of(timer, type, member) \
+	((const type *)((const void *)(timer)-bpf_core_field_offset(type, member)))
+
+// The socket behind a retransmission timer, which moved in 7.0.
+static __always_inline const struct sock *retransmitting(const struct timer_list *timer)
+{
+	if (bpf_core_field_exists(struct sock___timer, tcp_retransmit_timer))
+		return (const void *)owner_of(timer, struct sock___timer, tcp_retransmit_timer);
+	return (const void *)owner_of(timer, struct inet_connection_sock, icsk_retransmit_timer);
+}
+
+// A SYN has just been sent, so the local port is known, which it was not as
+// SYN_SENT began.
+static __always_inline int connect_bound(const struct sock *sk)
+{
+	struct tt_head head = {
+		.time_ns = bpf_ktime_get_ns(),
+		.kind = TT_BOUND,
+		.old_state = TCP_SYN_SENT,
+	};
+
+	if (sock_state(sk) != TCP_SYN_SENT ||
+	    BPF_CORE_READ((const struct inet_connection_sock *)sk, icsk_retransmits))
+		return 0;
+	if (!read_full_tuple(&head, sk) || !tuple_selected(&head))
+		return 0;
+	head.cookie = read_cookie(&sk->__sk_common);
+	if (owner_selected(head.cookie))
+		emit_head(&head);
+	return 0;
+}
+
+static __always_inline int timer_started(const struct timer_list *timer)
+{
+	__u64 handler = (__u64)BPF_CORE_READ(timer, function);
+
+	if (!handler)
+		return 0;
+	if (handler == config.write_handler)
+		return connect_bound(retransmitting(timer));
+	if (handler == config.timewait_handler)
+		return timewait_begins(owner_of(timer, struct inet_timewait_sock, tw_timer));
+	if (handler == config.request_handler)
+		return request_armed(owner_of(timer, struct request_sock, rsk_timer), timer);
+	return 0;
+}
+
+static __always_inline int timer_detached(const struct timer_list *timer, void *ctx)
+{
+	__u64 handler = (__u64)BPF_CORE_READ(timer, function);
+
+	if (!handler)
+		return 0;
+	if (handler == config.timewait_handler)
+		return timewait_ends(owner_of(timer, struct inet_timewait_sock, tw_timer), ctx);
+	if (handler == config.request_handler)
+		return request_detached(owner_of(timer, struct request_sock, rsk_timer));
+	return 0;
+}
+
+static __always_inline int timer_expires(const struct timer_list *timer)
+{
+	if (!config.request_handler ||
+	    (__u64)BPF_CORE_READ(timer, function) != config.request_handler)
+		return 0;
+	return request_expires(owner_of(timer, struct request_sock, rsk_timer), timer);
+}
+
+static __always_inline int packet_freed(const struct sock *receiver)
+{
+	if (!receiver || sock_state(receiver) != TCP_TIME_WAIT)
+		return 0;
+	return timewait_received((const struct inet_timewait_sock *)receiver);
+}

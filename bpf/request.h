@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0
+//
+// Request sockets: SYN_RECV, from the SYN to the handshake's last ACK. They
+// exist only in a table of half-open connections; their timers give them away.
+#pragma once
+
+#include "emit.h"
+#include "filter.h"
+#include "sock.h"
+
+static __always_inline bool read_request(struct tt_head *head, const struct request_sock *req)
+{
+	if (!read_tuple(head, &req->__req_common) || !tuple_selected(head))
+		return false;
+	head->cookie = read_cookie(&req->__req_common);
+	return true;
+}
+
+// A request's timer is armed: for the first time as the SYN arrives, then
+// after each retry.
+static __always_inline int request_armed(const struct request_sock *req, const struct timer_list *timer)
+{
+	struct tt_head head = {
+		.time_ns = bpf_ktime_get_ns(),
+		.kind = TT_REQUEST_BEGIN,
+		.old_state = TCP_LISTEN,
+		.new_state = TCP_SYN_RECV,
+	};
+	struct tt_moment *moment = this_moment();
+
+	if (moment && moment->expiring_timer == (__u64)timer)
+		moment->expiring_timer = 0;
+	if (BPF_CORE_READ_BITFIELD_PROBED(req, num_timeout) == 0 && read_request(&head, req))
+		emit_head(&head);
+	return 0;
+}
+
+static __always_inline void request_dropped(const struct request_sock *req, __u8 cause)
+{
+	struct tt_head head = {
+		.time_ns = bpf_ktime_get_ns(),
+		.kind = TT_REQUEST_END,
+		.old_state = TCP_SYN_RECV,
+		.new_state = TCP_CLOSE,
+		.cause = cause,
+	};
+
+	if (read_request(&head, req))
+		emit_head(&head);
+}
+
+// A request's timer is detached before it ran out: the request has got its
+// child a moment ago, or a packet has ended it. (A timer that is due is
+// detached in order to run; request_expires follows.)
+static __always_inline int request_detached(const struct request_sock *req)
+{
+	struct tt_moment *moment = this_moment();
+
+	if (!moment)
+		return 0;
+	if (moment->child) {
+		moment->child = 0;
+		return 0;
+	}
+	if (bpf_jiffies64() < BPF_CORE_READ(req, rsk_timer.expires))
+		request_dropped(req, TT_CAUSE_DROPPED);
+	return 0;
+}
+
+static __always_inline int request_expires(const struct request_sock *req, const struct timer_list *timer)
+{
+	struct tt_moment *moment = this_moment();
+
+	if (!moment)
+		return 0;
+	moment->expiring_timer = 0;
+	__builtin_memset(&moment->expiring, 0, sizeof(moment->expiring));
+	moment->expiring.time_ns = bpf_ktime_get_ns();
+	moment->expiring.kind = TT_REQUEST_END;
+	moment->expiring.old_state = TCP_SYN_RECV;
+	moment->expiring.new_state = TCP_CLOSE;
+	moment->expiring.cause = TT_CAUSE_TIMEOUT;
+	if (read_request(&moment->expiring, req))
+		moment->expiring_timer = (__u64)timer;
+	return 0;
+}
+
+// A timer's handler has returned. A request that it did not arm again is gone.
+static __always_inline int timer_expired(const struct timer_list *timer)
+{
+	struct tt_moment *moment = this_moment();
+
+	if (!moment || moment->expiring_timer != (__u64)timer)
+		return 0;
+	moment->expiring_timer = 0;
+	emit_head(&moment->expiring);
+	return 0;
+}
+
+static __always_inline int synack_retransmitted(const struct request_sock *req)
+{
+	struct tt_head head = {
+		.time_ns = bpf_ktime_get_ns(),
+		.kind = TT_RETRANSMIT_SYNACK,
+		.old_state = TCP_SYN_RECV,
+	};
+
+	if (read_request(&head, req))
+		emit_head(&head);
+	return 0;
+}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0
+//
+// The transitions of full sockets.
+#pragma once
+
+#include "emit.h"
+#include "filter.h"
+#include "owner.h"
+#include "sock.h"
+
+static __always_inline __u64 make_cookie(const struct sock *sk)
+{
+	if (config.has_cookie_helper)
+		return bpf_get_socket_cookie((void *)sk);
+	return read_cookie(&sk->__sk_common);
+}
+
+static __always_inline void emit_totals(const struct tt_head *closing, const struct tcp_sock *tp)
+{
+	struct tt_head head = *closing;
+	struct tt_totals *totals;
+
+	head.kind = TT_TOTALS;
+	totals = reserve(&head, sizeof(*totals));
+	if (!totals)
+		return;
+	totals->bytes_sent = BPF_CORE_READ(tp, bytes_sent);
+	totals->bytes_acked = BPF_CORE_READ(tp, bytes_acked);
+	totals->bytes_received = BPF_CORE_READ(tp, bytes_received);
+	totals->segs_out = BPF_CORE_READ(tp, segs_out);
+	totals->segs_in = BPF_CORE_READ(tp, segs_in);
+	totals->srtt_us = BPF_CORE_READ(tp, srtt_us) >> 3;
+	totals->pad = 0;
+	submit(totals);
+}
+
+// A child socket appears, cloned from its listener by the last ACK of the
+// handshake. Before 6.18 it still has the listener's cookie and no peer, so
+// nothing of it is read; its request socket told of SYN_RECV's begin.
+static __always_inline void child_made(const struct sock *sk)
+{
+	struct tt_moment *moment = this_moment();
+
+	if (moment)
+		moment->child = (__u64)sk;
+}
+
+// Reports whether the child came from a SYN cookie: then there was no request
+// socket whose end would have taken note of the child.
+static __always_inline bool without_request(const struct sock *sk)
+{
+	struct tt_moment *moment = this_moment();
+
+	if (!config.request_handler || !moment || moment->child != (__u64)sk)
+		return false;
+	moment->child = 0;
+	return true;
+}
+
+static __always_inline void emit_transition(struct tt_head *head, bool process)
+{
+	struct tt_transition *transition = reserve(head, sizeof(*transition));
+
+	if (!transition)
+		return;
+	if (process)
+		read_task(&transition->task);
+	else
+		no_task(&transition->task);
+	submit(transition);
+}
+
+static __always_inline int state_changed(const struct sock *sk, int old, int new)
+{
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock((void *)sk);
+	bool process = in_process_context(sk);
+	struct tt_head head = {
+		.time_ns = bpf_ktime_get_ns(),
+		.kind = TT_STATE,
+		.old_state = old,
+		.new_state = new,
+	};
+
+	if (!tp || old == new)
+		return 0;
+	if (old == TCP_LISTEN && new == TCP_SYN_RECV) {
+		child_made(sk);
+		return 0;
+	}
+	if (!read_full_tuple(&head, sk))
+		return 0;
+	if (old == TCP_SYN_RECV && without_request(sk))
+		head.flags |= TT_F_NO_REQUEST;
+	if (!tuple_selected(&head))
+		return 0;
+	head.cookie = make_cookie(sk);
+	if (process) {
+		head.flags |= TT_F_PROCESS;
+		remember_owner(head.cookie, bpf_get_current_pid_tgid() >> 32,
+			       new == TCP_SYN_SENT || new == TCP_LISTEN);
+	}
+	if (!owner_selected(head.cookie))
+		return 0;
+	if (new == TCP_CLOSE && old != TCP_LISTEN)
+		emit_totals(&head, tp);
+	head.err = BPF_CORE_READ(sk, sk_err);
+	emit_transition(&head, process);
+	return 0;
+}

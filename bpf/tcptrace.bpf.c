@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0
+//
+// The table of contents: each program and the function that does its work.
+// User space loads only those that this kernel has; see internal/probe.
+#include "minisock.h"
+#include "reset.h"
+#include "retransmit.h"
+#include "state.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(tt_set_state, const struct sock *sk, int old, int new)
+{
+	return state_changed(sk, old, new);
+}
+
+SEC("tp_btf/tcp_retransmit_skb")
+int BPF_PROG(tt_retrans, const struct sock *sk, const struct sk_buff *skb)
+{
+	return retransmitted(sk, skb, config.has_retransmit_err ? (int)ctx[2] : 0);
+}
+
+SEC("tp_btf/tcp_retransmit_synack")
+int BPF_PROG(tt_synack, const struct sock *sk, const struct request_sock *req)
+{
+	return synack_retransmitted(req);
+}
+
+SEC("tp_btf/tcp_send_reset")
+int BPF_PROG(tt_send_reset, const struct sock *sk, const struct sk_buff *skb)
+{
+	return reset_sent(sk, skb, config.has_reset_reason ? (int)ctx[2] : 0);
+}
+
+SEC("tp_btf/tcp_receive_reset")
+int BPF_PROG(tt_recv_reset, struct sock *sk)
+{
+	return reset_received(sk);
+}
+
+SEC("tp_btf/timer_start")
+int BPF_PROG(tt_timer_start, struct timer_list *timer)
+{
+	return timer_started(timer);
+}
+
+SEC("tp_btf/timer_cancel")
+int BPF_PROG(tt_timer_cancel, struct timer_list *timer)
+{
+	return timer_detached(timer, ctx);
+}
+
+SEC("tp_btf/timer_expire_entry")
+int BPF_PROG(tt_timer_expire, struct timer_list *timer)
+{
+	return timer_expires(timer);
+}
+
+SEC("tp_btf/timer_expire_exit")
+int BPF_PROG(tt_timer_done, struct timer_list *timer)
+{
+	return timer_expired(timer);
+}
+
+SEC("tp_btf/kfree_skb")
+int BPF_PROG(tt_kfree_skb, struct sk_buff *skb, void *location, enum skb_drop_reason reason,
+	     struct sock *receiver)
+{
+	return packet_freed(receiver);
+}
+
+// Gives a request socket its cookie, which its child and that child's timewait
+// socket inherit. It changes nothing else.
+SEC("sockops")
+int tt_sockops(struct bpf_sock_ops *ops)
+{
+	if (ops->op == BPF_SOCK_OPS_TIMEOUT_INIT)
+		bpf_get_socket_cookie(ops);
+	return 1;
+}

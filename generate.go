@@ -1,0 +1,5 @@
+// Package tcptrace is the module's root. It holds no code; it says what is
+// generated, and from what.
+package tcptrace
+
+//go:generate go tool bpf2go -go-package bpf -output-dir internal/bpf -output-stem tcptrace -output-suffix= -target bpfel -type tt_kind -type tt_cause -type tt_flag -type tt_head -type tt_task -type tt_transition -type tt_timewait_end -type tt_retransmit -type tt_reset -type tt_totals Tcptrace bpf/tcptrace.bpf.c -- -O2 -g -mcpu=v3 -Wall -Werror -fdebug-prefix-map=${PWD}=.

@@ -1,0 +1,218 @@
+package bpf
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"syscall"
+	"unsafe"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcp"
+)
+
+// ErrSkip is returned for a record that is no event: a timer that was only
+// armed again.
+var ErrSkip = errors.New("not an event")
+
+// Frames are the return addresses of a kernel stack, innermost first.
+type Frames = [6]uint64
+
+// A Decoder turns the ring's records into events.
+type Decoder struct {
+	// HZ is the kernel's number of jiffies a second.
+	HZ uint64
+
+	// EndCause tells from a stack why a timewait socket in the given
+	// substate ended. It returns false where the socket did not end.
+	EndCause func(frames *Frames, substate tcp.State) (event.Cause, bool)
+}
+
+// kinds maps the kernel side's kinds to the domain's.
+var kinds = [TcptraceTtKindTT_NUM_KINDS]event.Kind{
+	TcptraceTtKindTT_STATE:             event.State,
+	TcptraceTtKindTT_BOUND:             event.Bound,
+	TcptraceTtKindTT_REQUEST_BEGIN:     event.RequestBegin,
+	TcptraceTtKindTT_REQUEST_END:       event.RequestEnd,
+	TcptraceTtKindTT_TIMEWAIT_BEGIN:    event.TimeWaitBegin,
+	TcptraceTtKindTT_TIMEWAIT_FIN:      event.TimeWaitFin,
+	TcptraceTtKindTT_TIMEWAIT_END:      event.TimeWaitEnd,
+	TcptraceTtKindTT_RETRANSMIT:        event.Retransmit,
+	TcptraceTtKindTT_RETRANSMIT_SYNACK: event.RetransmitSynAck,
+	TcptraceTtKindTT_RESET_SENT:        event.ResetSent,
+	TcptraceTtKindTT_RESET_RECEIVED:    event.ResetReceived,
+	TcptraceTtKindTT_TOTALS:            event.Totals,
+}
+
+// EventKind returns the domain's kind for the kernel side's, or 0.
+func EventKind(kind int) event.Kind {
+	if kind < 0 || kind >= len(kinds) {
+		return 0
+	}
+	return kinds[kind]
+}
+
+// Decode overwrites ev with the event that raw, one record of the ring, holds.
+// It returns ErrSkip for a record that is none, and another error, naming what
+// is wrong, for bytes that the kernel side does not write.
+func (d *Decoder) Decode(raw []byte, ev *event.Event) error {
+	var head TcptraceTtHead
+	if !read(raw, &head) {
+		return fmt.Errorf("record of %d bytes is shorter than its head", len(raw))
+	}
+	*ev = event.Event{Kind: EventKind(int(head.Kind))}
+	if err := decodeHead(&head, ev); err != nil {
+		return err
+	}
+	return d.decodeBody(raw, &head, ev)
+}
+
+func decodeHead(head *TcptraceTtHead, ev *event.Event) error {
+	if ev.Kind == 0 {
+		return fmt.Errorf("record of unknown kind %d", head.Kind)
+	}
+	if head.OldState >= tcp.NumStates || head.NewState >= tcp.NumStates {
+		return fmt.Errorf("%v record with states %d, %d", ev.Kind, head.OldState, head.NewState)
+	}
+	ev.Time = event.Time(head.TimeNs)
+	ev.ID = event.ID{NetNS: head.Netns, Cookie: head.Cookie}
+	ev.Old, ev.New = tcp.State(head.OldState), tcp.State(head.NewState)
+	ev.Err = syscall.Errno(head.Err)
+	ev.WithoutRequest = has(head, TcptraceTtFlagTT_F_NO_REQUEST)
+	switch head.Family {
+	case 0:
+		return nil
+	case 4, 6:
+	default:
+		return fmt.Errorf("%v record of unknown family %d", ev.Kind, head.Family)
+	}
+	ev.Local = endpoint(head.Local, head.LocalPort, head.Family)
+	ev.Remote = endpoint(head.Remote, head.RemotePort, head.Family)
+	if !head.hasPeer() {
+		ev.Remote = netip.AddrPort{}
+	}
+	return nil
+}
+
+// hasPeer reports whether the socket has a remote end; a listener has none.
+func (head *TcptraceTtHead) hasPeer() bool { return head.RemotePort != 0 }
+
+// endpoint makes an address of the family that the socket speaks: IPv4 also
+// where an IPv6 socket speaks it. An unbound one of IPv4 may come as "::".
+func endpoint(addr [16]byte, port uint16, family uint8) netip.AddrPort {
+	ip := netip.AddrFrom16(addr)
+	if family == 4 {
+		ip = netip.AddrFrom4([4]byte(addr[12:]))
+	}
+	return netip.AddrPortFrom(ip, port)
+}
+
+func has(head *TcptraceTtHead, flag TcptraceTtFlag) bool {
+	return TcptraceTtFlag(head.Flags)&flag != 0
+}
+
+func (d *Decoder) decodeBody(raw []byte, head *TcptraceTtHead, ev *event.Event) error {
+	ok := true
+	switch ev.Kind {
+	case event.State:
+		var body TcptraceTtTransition
+		if ok = read(raw, &body); ok && has(head, TcptraceTtFlagTT_F_PROCESS) {
+			ev.Task = task(&body.Task)
+		}
+	case event.RequestEnd:
+		ev.Cause = requestCause(TcptraceTtCause(head.Cause))
+	case event.TimeWaitEnd:
+		var body TcptraceTtTimewaitEnd
+		if ok = read(raw, &body); ok {
+			return d.timeWaitEnd(&body, ev)
+		}
+	case event.Retransmit:
+		var body TcptraceTtRetransmit
+		if ok = read(raw, &body); ok {
+			ev.Retransmission = d.retransmission(&body)
+		}
+	case event.ResetSent, event.ResetReceived:
+		var body TcptraceTtReset
+		if ok = read(raw, &body); ok {
+			ev.Reason = body.Reason
+			if has(head, TcptraceTtFlagTT_F_PROCESS) {
+				ev.Task = task(&body.Task)
+			}
+		}
+	case event.Totals:
+		var body TcptraceTtTotals
+		if ok = read(raw, &body); ok {
+			ev.Counters = counters(&body)
+		}
+	}
+	if !ok {
+		return fmt.Errorf("%v record of %d bytes is too short", ev.Kind, len(raw))
+	}
+	return nil
+}
+
+func requestCause(cause TcptraceTtCause) event.Cause {
+	switch cause {
+	case TcptraceTtCauseTT_CAUSE_DROPPED:
+		return event.CauseReset
+	case TcptraceTtCauseTT_CAUSE_TIMEOUT:
+		return event.CauseTimeout
+	}
+	return event.CauseUnknown
+}
+
+func (d *Decoder) timeWaitEnd(body *TcptraceTtTimewaitEnd, ev *event.Event) error {
+	if TcptraceTtCause(body.Head.Cause) == TcptraceTtCauseTT_CAUSE_EXPIRED {
+		ev.Cause = event.CauseExpired
+		return nil
+	}
+	cause, ended := d.EndCause(&body.Frames, ev.Old)
+	if !ended {
+		return ErrSkip
+	}
+	ev.Cause = cause
+	return nil
+}
+
+func (d *Decoder) retransmission(body *TcptraceTtRetransmit) event.Retransmission {
+	return event.Retransmission{
+		Seq:         body.Seq,
+		Bytes:       body.Bytes,
+		RTOms:       uint32(uint64(body.RtoJiffies) * 1000 / d.HZ),
+		SRTTus:      body.SrttUs,
+		Cwnd:        body.Cwnd,
+		CAState:     body.CaState,
+		Pending:     body.Pending,
+		Retransmits: body.Retransmits,
+		Sacked:      body.Sacked,
+		Flags:       body.TcpFlags,
+		Err:         body.UnsentErr,
+		Head:        has(&body.Head, TcptraceTtFlagTT_F_HEAD),
+	}
+}
+
+func counters(body *TcptraceTtTotals) event.Counters {
+	return event.Counters{
+		BytesSent:     body.BytesSent,
+		BytesAcked:    body.BytesAcked,
+		BytesReceived: body.BytesReceived,
+		SegsOut:       body.SegsOut,
+		SegsIn:        body.SegsIn,
+		SRTTus:        body.SrttUs,
+	}
+}
+
+func task(t *TcptraceTtTask) event.Task {
+	return event.Task{PID: t.Pid, UID: t.Uid, Cgroup: t.Cgroup, Comm: t.Comm}
+}
+
+// read copies the first bytes of raw into the record out and reports whether
+// there were enough of them.
+func read[T any](raw []byte, out *T) bool {
+	size := int(unsafe.Sizeof(*out))
+	if len(raw) < size {
+		return false
+	}
+	copy(unsafe.Slice((*byte)(unsafe.Pointer(out)), size), raw)
+	return true
+}

@@ -1,0 +1,86 @@
+//go:build linux
+
+package probe
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cilium/ebpf/btf"
+	"golang.org/x/sys/unix"
+)
+
+// A kernel is what we found out about the one that runs: facts, never a
+// version number.
+type kernel struct {
+	types   *btf.Spec
+	symbols *symbols // nil where kallsyms hides addresses
+	hidden  error    // why symbols is nil
+
+	hz uint64 // jiffies a second
+
+	cookieHelper  bool // tracing programs may make a socket's cookie
+	retransmitErr bool // tcp_retransmit_skb says whether sending failed
+	resetReason   bool // tcp_send_reset says why
+	freedReceiver bool // kfree_skb names the socket that the packet met
+}
+
+// examineKernel reads BTF and kallsyms.
+func examineKernel() (*kernel, error) {
+	types, err := btf.LoadKernelSpec()
+	if err != nil {
+		return nil, fmt.Errorf("read the kernel's BTF (needs CONFIG_DEBUG_INFO_BTF): %w", err)
+	}
+	k := &kernel{types: types, hz: ticksPerSecond()}
+	k.symbols, k.hidden = readSymbols(symbolNames())
+	k.cookieHelper = k.hasFunction("bpf_get_socket_ptr_cookie")
+	k.retransmitErr = k.tracepointArgs("tcp_retransmit_skb") >= 3
+	k.resetReason = k.tracepointArgs("tcp_send_reset") >= 3
+	k.freedReceiver = k.tracepointArgs("kfree_skb") >= 4
+	return k, nil
+}
+
+// ticksPerSecond returns HZ: the coarse clock advances by one jiffy.
+func ticksPerSecond() uint64 {
+	var resolution unix.Timespec
+	if err := unix.ClockGetres(unix.CLOCK_MONOTONIC_COARSE, &resolution); err != nil || resolution.Nano() <= 0 {
+		return 250
+	}
+	return uint64(time.Second) / uint64(resolution.Nano())
+}
+
+func (k *kernel) hasFunction(name string) bool {
+	var fn *btf.Func
+	return k.types.TypeByName(name, &fn) == nil
+}
+
+// tracepointArgs returns how many arguments a tracepoint passes, or 0 if this
+// kernel does not have it.
+func (k *kernel) tracepointArgs(name string) int {
+	var def *btf.Typedef
+	if err := k.types.TypeByName("btf_trace_"+name, &def); err != nil {
+		return 0
+	}
+	pointer, ok := def.Type.(*btf.Pointer)
+	if !ok {
+		return 0
+	}
+	proto, ok := pointer.Target.(*btf.FuncProto)
+	if !ok || len(proto.Params) == 0 {
+		return 0
+	}
+	return len(proto.Params) - 1 // the first is the program's own
+}
+
+// ErrPrivileges says that the process may not trace.
+var ErrPrivileges = errors.New("tracing needs the capabilities CAP_BPF and CAP_PERFMON, or root")
+
+// explain adds the remedy to an error that the kernel gave for want of
+// privileges.
+func explain(err error) error {
+	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
+		return fmt.Errorf("%w (%v)", ErrPrivileges, err)
+	}
+	return err
+}

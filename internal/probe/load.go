@@ -1,0 +1,133 @@
+//go:build linux
+
+package probe
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"github.com/cilium/ebpf/rlimit"
+
+	"github.com/tcptrace/tcptrace/internal/bpf"
+)
+
+// programs are the loaded and attached hooks with their maps.
+type programs struct {
+	collection *ebpf.Collection
+	links      []link.Link
+	absent     map[string]error // by program name: why it is not attached
+}
+
+// load loads every program that this kernel takes. A program that is not
+// needed and that the kernel refuses is left out, and the reason kept.
+func load(k *kernel, opts Options) (*programs, error) {
+	if err := rlimit.RemoveMemlock(); err != nil {
+		return nil, fmt.Errorf("lift the limit on locked memory: %w", explain(err))
+	}
+	spec, err := bpf.LoadTcptrace()
+	if err != nil {
+		return nil, fmt.Errorf("read the BPF object: %w", err)
+	}
+	p := &programs{absent: map[string]error{}}
+	for _, h := range hooks() {
+		if err := h.usable(k); err != nil {
+			p.leaveOut(spec, h.program, err)
+		}
+	}
+	if err := spec.Variables[bpf.TcptraceVarConfig].Set(k.config(opts)); err != nil {
+		return nil, fmt.Errorf("set the BPF programs' configuration: %w", err)
+	}
+	spec.Maps[bpf.TcptraceMapEvents].MaxEntries = uint32(opts.RingBytes)
+	if len(opts.Filter.PIDs) == 0 {
+		spec.Maps[bpf.TcptraceMapOwners].MaxEntries = 1
+	}
+	if err := p.loadCollection(spec, k); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *programs) leaveOut(spec *ebpf.CollectionSpec, program string, why error) {
+	p.absent[program] = why
+	delete(spec.Programs, program)
+}
+
+// loadCollection loads what is left of spec. If that does not work as a whole,
+// it finds out which programs the kernel refuses.
+func (p *programs) loadCollection(spec *ebpf.CollectionSpec, k *kernel) error {
+	options := ebpf.CollectionOptions{Programs: ebpf.ProgramOptions{KernelTypes: k.types}}
+	var err error
+	p.collection, err = ebpf.NewCollectionWithOptions(spec, options)
+	if err == nil {
+		return nil
+	}
+	for _, h := range hooks() {
+		if _, left := spec.Programs[h.program]; !left {
+			continue
+		}
+		if err := tryAlone(spec, h.program, options); err != nil {
+			if h.needed {
+				return fmt.Errorf("load %s: %w", h.program, explain(err))
+			}
+			p.leaveOut(spec, h.program, err)
+		}
+	}
+	p.collection, err = ebpf.NewCollectionWithOptions(spec, options)
+	if err != nil {
+		return fmt.Errorf("load the BPF programs: %w", explain(err))
+	}
+	return nil
+}
+
+func tryAlone(spec *ebpf.CollectionSpec, program string, options ebpf.CollectionOptions) error {
+	alone := spec.Copy()
+	for name := range alone.Programs {
+		if name != program {
+			delete(alone.Programs, name)
+		}
+	}
+	c, err := ebpf.NewCollectionWithOptions(alone, options)
+	if err != nil {
+		return err
+	}
+	c.Close()
+	return nil
+}
+
+// attach attaches the loaded programs in the order of hooks.
+func (p *programs) attach() error {
+	for _, h := range hooks() {
+		program, loaded := p.collection.Programs[h.program]
+		if !loaded {
+			continue
+		}
+		l, err := h.attach(program)
+		if err != nil {
+			if h.needed {
+				return fmt.Errorf("attach %s: %w", h.program, explain(err))
+			}
+			p.absent[h.program] = err
+			continue
+		}
+		p.links = append(p.links, l)
+	}
+	return nil
+}
+
+// detach detaches every program; no event is written after it returns.
+func (p *programs) detach() error {
+	var errs []error
+	for _, l := range p.links {
+		errs = append(errs, l.Close())
+	}
+	p.links = nil
+	return errors.Join(errs...)
+}
+
+func (p *programs) close() error {
+	err := p.detach()
+	p.collection.Close()
+	return err
+}

@@ -1,0 +1,78 @@
+package probe
+
+import (
+	"slices"
+	"time"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+)
+
+// settle is how long an event may take from its time stamp to its place in
+// the ring, an interrupt between the two included.
+const settle = time.Millisecond
+
+// An order puts events, which come from several CPUs, in order of time. It
+// keeps the newest back until no older one can be on its way.
+type order struct {
+	buffer []event.Event
+	index  []int32 // of buffer, in order of time once sorted
+	newest event.Time
+	sorted bool
+}
+
+// next returns room for one more event. The caller fills it and calls added,
+// or leaves it.
+func (o *order) next() *event.Event {
+	n := len(o.buffer)
+	if n == cap(o.buffer) {
+		o.buffer = append(o.buffer, event.Event{})
+	}
+	o.buffer = o.buffer[:n+1]
+	ev := &o.buffer[n]
+	o.buffer = o.buffer[:n]
+	return ev
+}
+
+// added takes the event of the last call of next.
+func (o *order) added() {
+	n := len(o.buffer)
+	o.buffer = o.buffer[:n+1]
+	o.index = append(o.index, int32(n))
+	if t := o.buffer[n].Time; t >= o.newest {
+		o.newest = t
+	} else {
+		o.sorted = false
+	}
+}
+
+// release hands over, in order of time, the events up to the horizon.
+func (o *order) release(horizon event.Time, handle event.Handler) {
+	if !o.sorted {
+		slices.SortStableFunc(o.index, func(a, b int32) int {
+			return int(o.buffer[a].Time.Sub(o.buffer[b].Time))
+		})
+	}
+	done := 0
+	for ; done < len(o.index); done++ {
+		ev := &o.buffer[o.index[done]]
+		if ev.Time > horizon {
+			break
+		}
+		handle(ev)
+	}
+	o.keep(o.index[done:])
+}
+
+// keep leaves only the events that left names, in their order.
+func (o *order) keep(left []int32) {
+	kept := make([]event.Event, len(left))
+	for i, at := range left {
+		kept[i] = o.buffer[at]
+	}
+	o.buffer = append(o.buffer[:0], kept...)
+	o.index = o.index[:0]
+	for i := range kept {
+		o.index = append(o.index, int32(i))
+	}
+	o.sorted = true
+}

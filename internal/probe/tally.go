@@ -1,0 +1,65 @@
+//go:build linux
+
+package probe
+
+import (
+	"fmt"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/tcptrace/tcptrace/internal/bpf"
+	"github.com/tcptrace/tcptrace/internal/event"
+)
+
+// A Tally counts the records of one kind: how many the kernel side wanted to
+// send, and how many of them the ring had no room for.
+type Tally struct {
+	Sent, Lost uint64
+}
+
+// A ledger knows what was lost up to the last time it was read.
+type ledger struct {
+	tallies *ebpf.Map
+	perCPU  []bpf.TcptraceTtTally
+	known   [event.NumKinds]Tally
+	checked event.Time
+}
+
+// read brings known up to date.
+func (l *ledger) read() error {
+	if err := l.tallies.Lookup(uint32(0), &l.perCPU); err != nil {
+		return fmt.Errorf("read the count of lost events: %w", err)
+	}
+	clear(l.known[:])
+	for cpu := range l.perCPU {
+		for i := range l.perCPU[cpu].Sent {
+			if kind := bpf.EventKind(i); kind != 0 {
+				l.known[kind].Sent += l.perCPU[cpu].Sent[i]
+				l.known[kind].Lost += l.perCPU[cpu].Lost[i]
+			}
+		}
+	}
+	return nil
+}
+
+// report calls handle with a Lost event for each kind of which events were
+// lost since it was last called.
+func (l *ledger) report(now event.Time, handle event.Handler) error {
+	before := l.known
+	if err := l.read(); err != nil {
+		return err
+	}
+	for kind := range l.known {
+		lost := l.known[kind].Lost - before[kind].Lost
+		if lost == 0 {
+			continue
+		}
+		handle(&event.Event{
+			Kind: event.Lost,
+			Time: now,
+			Loss: event.Loss{Kind: event.Kind(kind), Count: lost, From: l.checked},
+		})
+	}
+	l.checked = now
+	return nil
+}
