@@ -20,31 +20,42 @@ type hook struct {
 	where   string // as users know it: "tp_btf/timer_start"
 	// needed: without it there is nothing to show.
 	needed bool
-	// usable says whether this kernel can have it, and if not, why.
+	// usable says whether this kernel can have it, and if not, why. nil
+	// means yes.
 	usable func(*kernel) error
 	attach func(*ebpf.Program) (link.Link, error)
 }
 
-// hooks lists the programs in the order in which they are attached: the
+// allHooks lists the programs in the order in which they are attached: the
 // transitions last, so that a connection whose first transition is seen has
 // all its other hooks in place.
-func hooks() []hook {
+func allHooks() []hook {
+	hooks := []hook{{program: bpf.TcptraceProgTtSockops, where: "sockops", attach: attachSockops}}
+	hooks = append(hooks, timerHooks()...)
+	return append(hooks, socketHooks()...)
+}
+
+// timerHooks show the minisockets by their timers.
+func timerHooks() []hook {
 	return []hook{
-		{program: bpf.TcptraceProgTtSockops, where: "sockops", usable: always, attach: attachSockops},
 		{program: bpf.TcptraceProgTtTimerStart, where: "tp_btf/timer_start", usable: withSymbols, attach: attachTracing},
 		{program: bpf.TcptraceProgTtTimerCancel, where: "tp_btf/timer_cancel", usable: withSymbols, attach: attachTracing},
 		{program: bpf.TcptraceProgTtTimerExpire, where: "tp_btf/timer_expire_entry", usable: withSymbols, attach: attachTracing},
 		{program: bpf.TcptraceProgTtTimerDone, where: "tp_btf/timer_expire_exit", usable: withSymbols, attach: attachTracing},
 		{program: bpf.TcptraceProgTtKfreeSkb, where: "tp_btf/kfree_skb", usable: withReceiver, attach: attachTracing},
-		{program: bpf.TcptraceProgTtRetrans, where: "tp_btf/tcp_retransmit_skb", usable: always, attach: attachTracing},
-		{program: bpf.TcptraceProgTtSynack, where: "tp_btf/tcp_retransmit_synack", usable: always, attach: attachTracing},
-		{program: bpf.TcptraceProgTtSendReset, where: "tp_btf/tcp_send_reset", usable: always, attach: attachTracing},
-		{program: bpf.TcptraceProgTtRecvReset, where: "tp_btf/tcp_receive_reset", usable: always, attach: attachTracing},
-		{program: bpf.TcptraceProgTtSetState, where: "tp_btf/inet_sock_set_state", needed: true, usable: always, attach: attachTracing},
 	}
 }
 
-func always(*kernel) error { return nil }
+// socketHooks are the tracepoints that are given a socket.
+func socketHooks() []hook {
+	return []hook{
+		{program: bpf.TcptraceProgTtRetrans, where: "tp_btf/tcp_retransmit_skb", attach: attachTracing},
+		{program: bpf.TcptraceProgTtSynack, where: "tp_btf/tcp_retransmit_synack", attach: attachTracing},
+		{program: bpf.TcptraceProgTtSendReset, where: "tp_btf/tcp_send_reset", attach: attachTracing},
+		{program: bpf.TcptraceProgTtRecvReset, where: "tp_btf/tcp_receive_reset", attach: attachTracing},
+		{program: bpf.TcptraceProgTtSetState, where: "tp_btf/inet_sock_set_state", needed: true, attach: attachTracing},
+	}
+}
 
 func withSymbols(k *kernel) error { return k.hidden }
 
@@ -53,7 +64,7 @@ func withReceiver(k *kernel) error {
 		return k.hidden
 	}
 	if !k.freedReceiver {
-		return errors.New("kfree_skb does not name the receiving socket before Linux 6.12")
+		return errors.New("this kernel's kfree_skb does not name the receiving socket (Linux 6.12 and later do)")
 	}
 	return nil
 }

@@ -31,7 +31,10 @@ func load(k *kernel, opts Options) (*programs, error) {
 		return nil, fmt.Errorf("read the BPF object: %w", err)
 	}
 	p := &programs{absent: map[string]error{}}
-	for _, h := range hooks() {
+	for _, h := range allHooks() {
+		if h.usable == nil {
+			continue
+		}
 		if err := h.usable(k); err != nil {
 			p.leaveOut(spec, h.program, err)
 		}
@@ -63,7 +66,7 @@ func (p *programs) loadCollection(spec *ebpf.CollectionSpec, k *kernel) error {
 	if err == nil {
 		return nil
 	}
-	for _, h := range hooks() {
+	for _, h := range allHooks() {
 		if _, left := spec.Programs[h.program]; !left {
 			continue
 		}
@@ -98,7 +101,7 @@ func tryAlone(spec *ebpf.CollectionSpec, program string, options ebpf.Collection
 
 // attach attaches the loaded programs in the order of hooks.
 func (p *programs) attach() error {
-	for _, h := range hooks() {
+	for _, h := range allHooks() {
 		program, loaded := p.collection.Programs[h.program]
 		if !loaded {
 			continue
