@@ -1,0 +1,295 @@
+//go:build linux
+
+package lab
+
+import (
+	"context"
+	"time"
+
+	"github.com/tcptrace/tcptrace/internal/tcp"
+)
+
+var everywhere = []Network{Loopback, Veth, Wire}
+
+func closeStories() []Story {
+	return []Story{{
+		Name:     "client-close",
+		Doc:      "the client closes first, the server when it has read the end",
+		Client:   path(opened, closesFirst),
+		Server:   path(accepted, closesSecond),
+		Networks: everywhere,
+		play:     playClientClose,
+	}, {
+		Name:     "server-close",
+		Doc:      "the server closes first, the client when it has read the end",
+		Client:   path(opened, closesSecond),
+		Server:   path(accepted, closesFirst),
+		Networks: everywhere,
+		play:     playServerClose,
+	}, {
+		Name:     "half-close",
+		Doc:      "the client shuts down its sending side and stays in FIN_WAIT2 with its socket, until the server closes",
+		Client:   path(opened, closesFirst),
+		Server:   path(accepted, closesSecond),
+		Networks: everywhere,
+		Hold:     time.Second,
+		together: true,
+		play:     playHalfClose,
+	}, {
+		Name:     "close-wait",
+		Doc:      "the client closes, the server does not and stays in CLOSE_WAIT",
+		Client:   path(opened, closesFirst),
+		Server:   path(accepted, closesSecond),
+		Networks: everywhere,
+		Hold:     time.Second,
+		MaxHold:  50 * time.Second, // the client's orphan ends after tcp_fin_timeout, 60 s
+		together: true,
+		play:     playLateClose,
+	}, {
+		Name:     "orphan-fin-wait2",
+		Doc:      "the client closes, the server does not: the client's orphan gives up FIN_WAIT2 after tcp_fin_timeout, 3 s",
+		Client:   path(opened, []tcp.State{tcp.FinWait1, tcp.FinWait2, tcp.Close}),
+		Server:   path(accepted, closesSecond),
+		Networks: everywhere,
+		Takes:    orphanTimeout,
+		together: true,
+		sysctls:  [][2]string{{"net.ipv4.tcp_fin_timeout", "3"}},
+		play:     playOrphan,
+	}, {
+		Name:     "orphan-fin-wait2-fin",
+		Doc:      "the same, but the server's FIN comes before that and meets the timewait socket in FIN_WAIT2",
+		Client:   path(opened, closesFirst),
+		Server:   path(accepted, closesSecond),
+		Networks: everywhere,
+		Hold:     500 * time.Millisecond,
+		MaxHold:  orphanTimeout - time.Second,
+		together: true,
+		sysctls:  [][2]string{{"net.ipv4.tcp_fin_timeout", "3"}},
+		play:     playLateClose,
+	}, {
+		Name:     "simultaneous-close",
+		Doc:      "both ends close at once and their FINs cross",
+		Client:   path(opened, crossedFIN),
+		Server:   path(accepted, crossedFIN),
+		Networks: []Network{Wire},
+		play:     playSimultaneousClose,
+	}}
+}
+
+const orphanTimeout = 3 * time.Second
+
+var crossedFIN = []tcp.State{tcp.FinWait1, tcp.Closing, tcp.TimeWait, tcp.Close}
+
+func playClientClose(ctx context.Context, st *stage) error {
+	if err := st.closeInOrder(ctx, func(pr *pair) (first, second *socket) { return pr.client, pr.server }); err != nil {
+		return err
+	}
+	return st.held()
+}
+
+func playServerClose(ctx context.Context, st *stage) error {
+	if err := st.closeInOrder(ctx, func(pr *pair) (first, second *socket) { return pr.server, pr.client }); err != nil {
+		return err
+	}
+	return st.held()
+}
+
+// closeInOrder makes the connections one after the other, each of which one
+// end closes first and the other when it has read the end. It returns when N
+// sockets are in TIME_WAIT and no other is left.
+func (st *stage) closeInOrder(ctx context.Context, order func(*pair) (first, second *socket)) error {
+	if err := st.listen(); err != nil {
+		return err
+	}
+	for range st.p.N {
+		pr, err := st.open(ctx)
+		if err != nil {
+			return err
+		}
+		first, second := order(pr)
+		if err := closeBoth(ctx, first, second); err != nil {
+			return err
+		}
+		st.ended(pr, "fin", "fin").TimeWaitCause = "netns_exit"
+	}
+	return st.await(ctx, census{tcp.TimeWait: st.p.N})
+}
+
+func closeBoth(ctx context.Context, first, second *socket) error {
+	if err := first.close(); err != nil {
+		return err
+	}
+	if err := second.hearEnd(ctx); err != nil {
+		return err
+	}
+	return second.close()
+}
+
+// playHalfClose keeps the client's full socket in FIN_WAIT2 for Hold. The
+// server still has something to say then, which must not change the state.
+func playHalfClose(ctx context.Context, st *stage) error {
+	pairs, err := st.openAll(ctx)
+	if err != nil {
+		return err
+	}
+	begun, err := st.halfClose(ctx, pairs, (*socket).shutdown)
+	if err != nil {
+		return err
+	}
+	for i, pr := range pairs {
+		if err := pr.server.say(); err != nil {
+			return err
+		}
+		if err := pr.client.hear(ctx); err != nil {
+			return err
+		}
+		b := begun[i]
+		b.endedAfter = time.Now()
+		if err := closeBoth(ctx, pr.server, pr.client); err != nil {
+			return err
+		}
+		b.endedBefore = time.Now()
+		st.stayedHalfClosed(pr, b)
+	}
+	return st.await(ctx, census{tcp.TimeWait: st.p.N})
+}
+
+// halfClose sends each client's FIN by the given means, waits until all are
+// half closed, and holds that for Hold. It returns what is known of when each
+// connection's FIN_WAIT2 and CLOSE_WAIT began.
+func (st *stage) halfClose(ctx context.Context, pairs []*pair, fin func(*socket) error) ([]bracket, error) {
+	begun := make([]bracket, len(pairs))
+	for i, pr := range pairs {
+		begun[i].begunAfter = time.Now()
+		if err := fin(pr.client); err != nil {
+			return nil, err
+		}
+		if err := pr.server.hearEnd(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if err := st.await(ctx, census{tcp.FinWait2: len(pairs), tcp.CloseWait: len(pairs)}); err != nil {
+		return nil, err
+	}
+	all := time.Now()
+	for i := range begun {
+		begun[i].begunBefore = all
+	}
+	if err := st.held(); err != nil {
+		return nil, err
+	}
+	return begun, sleep(ctx, st.p.Hold)
+}
+
+// stayedHalfClosed notes how long both ends' halves lasted, for a connection
+// that then ended well.
+func (st *stage) stayedHalfClosed(pr *pair, b bracket) {
+	c := st.ended(pr, "fin", "fin")
+	c.TimeWaitCause = "netns_exit"
+	c.ClientStays = []Stay{b.stay(tcp.FinWait2)}
+	c.ServerStays = []Stay{b.stay(tcp.CloseWait)}
+}
+
+// playLateClose has the server close Hold after the client did. The client's
+// FIN_WAIT2 is a timewait socket's.
+func playLateClose(ctx context.Context, st *stage) error {
+	pairs, err := st.openAll(ctx)
+	if err != nil {
+		return err
+	}
+	brackets, err := st.halfClose(ctx, pairs, (*socket).close)
+	if err != nil {
+		return err
+	}
+	for i, pr := range pairs {
+		brackets[i].endedAfter = time.Now()
+		if err := pr.server.close(); err != nil {
+			return err
+		}
+	}
+	if err := st.await(ctx, census{tcp.TimeWait: st.p.N}); err != nil {
+		return err
+	}
+	all := time.Now()
+	for i, pr := range pairs {
+		brackets[i].endedBefore = all
+		st.stayedHalfClosed(pr, brackets[i])
+	}
+	return nil
+}
+
+// playOrphan has the server close when the client's orphan is gone: its FIN
+// meets no socket and is answered by a RST.
+func playOrphan(ctx context.Context, st *stage) error {
+	pairs, err := st.openAll(ctx)
+	if err != nil {
+		return err
+	}
+	brackets, err := st.halfClose(ctx, pairs, (*socket).close)
+	if err != nil {
+		return err
+	}
+	if err := st.await(ctx, census{tcp.CloseWait: st.p.N}); err != nil {
+		return err
+	}
+	gone := time.Now()
+	for i, pr := range pairs {
+		b := brackets[i]
+		b.endedBefore, b.endedAfter = gone, gone
+		if err := pr.server.close(); err != nil {
+			return err
+		}
+		c := st.ended(pr, "", "reset_received")
+		c.TimeWaitCause = "expired"
+		c.ClientStays = []Stay{b.atLeast(orphanTimeout, tcp.FinWait2)}
+		c.ServerStays = []Stay{{State: tcp.CloseWait.String(), Min: orphanTimeout, Max: time.Since(b.begunAfter)}}
+	}
+	return st.await(ctx, census{})
+}
+
+func playSimultaneousClose(ctx context.Context, st *stage) error {
+	st.net.wire.setRule(crossing(flagFIN, flagFIN))
+	if err := st.listen(); err != nil {
+		return err
+	}
+	for range st.p.N {
+		pr, err := st.open(ctx)
+		if err != nil {
+			return err
+		}
+		if err := pr.client.close(); err != nil {
+			return err
+		}
+		if err := pr.server.close(); err != nil {
+			return err
+		}
+		st.ended(pr, "fin", "fin").TimeWaitCause = "netns_exit"
+	}
+	return st.await(ctx, census{tcp.TimeWait: 2 * st.p.N})
+}
+
+// crossing makes a rule that lets the first segments of either side that have
+// exactly the flags want, among those of which, cross on the wire: none of the
+// two arrives before both were sent.
+func crossing(want, which uint8) rule {
+	type meeting struct {
+		first segment
+		over  bool
+	}
+	meetings := map[flow]*meeting{}
+	return func(w *wire, s segment) {
+		m := meetings[s.flow()]
+		switch {
+		case !s.is(want, which) || m != nil && m.over:
+			w.pass(s)
+		case m == nil:
+			meetings[s.flow()] = &meeting{first: s.clone()}
+		case m.first.from != s.from:
+			m.over = true
+			w.pass(m.first)
+			w.pass(s)
+			m.first = segment{}
+		}
+		// Else it is a retransmit of the one that waits.
+	}
+}

@@ -1,0 +1,98 @@
+//go:build linux
+
+package lab
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/tcptrace/tcptrace/internal/tcp"
+)
+
+// A census counts a namespace's TCP sockets by state, listeners left out.
+// Timewait sockets count under their substate, request sockets under SYN_RECV.
+type census [tcp.NumStates]int
+
+func (c census) String() string {
+	var parts []string
+	for _, s := range tcp.States() {
+		if c[s] != 0 {
+			parts = append(parts, fmt.Sprintf("%d %v", c[s], s))
+		}
+	}
+	if parts == nil {
+		return "no socket"
+	}
+	return strings.Join(parts, ", ")
+}
+
+// census reads /proc/net/tcp and tcp6 of the namespace.
+func (ns *namespace) census() (census, error) {
+	var c census
+	for _, name := range []string{"tcp", "tcp6"} {
+		b, err := ns.procNet(name)
+		if err != nil {
+			if name == "tcp6" && os.IsNotExist(err) {
+				continue // a kernel without IPv6
+			}
+			return c, err
+		}
+		for line := range bytes.Lines(b) {
+			f := bytes.Fields(line)
+			if len(f) < 4 || string(f[0]) == "sl" {
+				continue
+			}
+			s, err := strconv.ParseUint(string(f[3]), 16, 8)
+			if err != nil || !tcp.State(s).Valid() {
+				return c, fmt.Errorf("read /proc/net/%s: no state in %q", name, line)
+			}
+			c[s]++
+		}
+	}
+	c[tcp.Listen] = 0
+	return c, nil
+}
+
+func (ns *namespace) procNet(name string) (b []byte, err error) {
+	err = ns.do(func() error {
+		b, err = os.ReadFile("/proc/thread-self/net/" + name)
+		return err
+	})
+	return b, err
+}
+
+// counters reads the kernel's own counts of the namespace: the "Tcp:" lines of
+// /proc/net/snmp and the "TcpExt:" lines of /proc/net/netstat. Settings that
+// stand among them (RtoMin and such) and zeroes are left out.
+func (ns *namespace) counters() (map[string]uint64, error) {
+	all := map[string]uint64{}
+	for name, prefix := range map[string]string{"snmp": "Tcp:", "netstat": "TcpExt:"} {
+		b, err := ns.procNet(name)
+		if err != nil {
+			return nil, err
+		}
+		var names []string
+		for line := range strings.Lines(string(b)) {
+			f := strings.Fields(line)
+			if len(f) == 0 || f[0] != prefix {
+				continue
+			}
+			if names == nil {
+				names = f
+				continue
+			}
+			for i := 1; i < len(f) && i < len(names); i++ {
+				if v, err := strconv.ParseUint(f[i], 10, 64); err == nil && v != 0 {
+					all[names[i]] = v
+				}
+			}
+		}
+	}
+	for _, setting := range []string{"RtoAlgorithm", "RtoMin", "RtoMax", "MaxConn"} {
+		delete(all, setting)
+	}
+	return all, nil
+}

@@ -1,0 +1,134 @@
+//go:build linux
+
+package lab
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"github.com/tcptrace/tcptrace/internal/tcp"
+)
+
+// A Truth is what a story did. Nothing in it was learnt from a tracer.
+type Truth struct {
+	Story   string  `json:"story"`
+	Family  string  `json:"family"` // ipv4 or ipv6
+	Network Network `json:"network"`
+	NetNS   []NetNS `json:"netns"`
+
+	Count     int             `json:"count"` // connections made
+	Listeners []TruthListener `json:"listeners,omitempty"`
+	Conns     []TruthConn     `json:"conns,omitempty"` // in the order of their connect(); none for churn
+
+	Elapsed time.Duration `json:"elapsed_ns"`          // of the traffic
+	Rate    float64       `json:"per_second,omitzero"` // churn: Count by Elapsed
+}
+
+// Inodes returns the inodes of the namespaces used, in the order of NetNS.
+func (t *Truth) Inodes() []uint32 {
+	inodes := make([]uint32, len(t.NetNS))
+	for i, ns := range t.NetNS {
+		inodes[i] = ns.Inode
+	}
+	return inodes
+}
+
+// A NetNS is one network namespace of a story.
+type NetNS struct {
+	Inode uint32 `json:"inode"`
+	Role  string `json:"role"` // client, server, or both
+	// Counters are the kernel's own, of this namespace alone, as the traffic
+	// ended: Tcp of /proc/net/snmp, TcpExt of /proc/net/netstat; no zeroes.
+	Counters map[string]uint64 `json:"counters,omitempty"`
+
+	ns *namespace
+}
+
+// Do runs f in the namespace, on the thread that lives there: files of
+// /proc/thread-self/net and sockets made in f are the namespace's. It may be
+// called from Params.Held only, while the namespace lives.
+func (n *NetNS) Do(f func() error) error { return n.ns.do(f) }
+
+// A TruthListener is a listening socket of a story. Its states are
+// CLOSE LISTEN CLOSE.
+type TruthListener struct {
+	Addr   netip.AddrPort `json:"addr"`
+	Cookie Cookie         `json:"cookie"`
+	NetNS  uint32         `json:"netns"`
+	States []string       `json:"states"`
+}
+
+// A TruthConn is one connection, seen from both ends. What the story cannot
+// say, or leaves to chance, is absent.
+type TruthConn struct {
+	Client netip.AddrPort `json:"client"` // who connects; in a simultaneous open the first
+	Server netip.AddrPort `json:"server"`
+
+	ClientNetNS  uint32 `json:"client_netns"`
+	ServerNetNS  uint32 `json:"server_netns"`
+	ClientPID    int    `json:"client_pid,omitzero"`
+	ServerPID    int    `json:"server_pid,omitzero"`
+	ClientCookie Cookie `json:"client_cookie,omitzero"`
+	ServerCookie Cookie `json:"server_cookie,omitzero"` // absent where no socket was accepted
+
+	// ClientStates and ServerStates are all states that the end goes
+	// through, first to last: its request and timewait sockets included, the
+	// end of the namespaces too. No states: the end has no socket.
+	ClientStates []string `json:"client_states,omitempty"`
+	ServerStates []string `json:"server_states,omitempty"`
+
+	// Stays bound the time spent in a state, where the story forces it.
+	ClientStays []Stay `json:"client_stays,omitempty"`
+	ServerStays []Stay `json:"server_stays,omitempty"`
+
+	// TimeWaitCause says why the timewait socket ended, in TIME_WAIT or in
+	// FIN_WAIT2, on whichever end has one; "overflow" where it could not be
+	// made. RequestCause says why the server's request socket ended where no
+	// child was made. Both in the words of event.Cause.
+	TimeWaitCause string `json:"time_wait_cause,omitempty"`
+	RequestCause  string `json:"request_cause,omitempty"`
+
+	// ClientEnd and ServerEnd are words of conn.End.
+	ClientEnd string `json:"client_end,omitempty"`
+	ServerEnd string `json:"server_end,omitempty"`
+
+	ClientErrno string `json:"client_errno,omitempty"` // connect()'s, such as ECONNREFUSED
+}
+
+// A Stay says how long a state lasted: at least Min, at most Max. The bounds
+// were measured around it, or are the kernel's own timeout.
+type Stay struct {
+	State string        `json:"state"`
+	Min   time.Duration `json:"min_ns"`
+	Max   time.Duration `json:"max_ns"`
+}
+
+// A Cookie is a socket cookie. It prints as "ss -e" does.
+type Cookie uint64
+
+func (c Cookie) String() string { return strconv.FormatUint(uint64(c), 16) }
+
+// MarshalText returns the cookie in lower-case hex, as the field conn of
+// tcptrace's records.
+func (c Cookie) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
+// UnmarshalText reads lower-case hex.
+func (c *Cookie) UnmarshalText(b []byte) error {
+	v, err := strconv.ParseUint(string(b), 16, 64)
+	if err != nil {
+		return fmt.Errorf("read socket cookie: %w", err)
+	}
+	*c = Cookie(v)
+	return nil
+}
+
+// names spells states as Truth does.
+func names(states []tcp.State) []string {
+	var s []string
+	for _, state := range states {
+		s = append(s, state.String())
+	}
+	return s
+}
