@@ -1,0 +1,205 @@
+package bpf
+
+import (
+	"net/netip"
+	"strings"
+	"syscall"
+	"testing"
+	"unsafe"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcp"
+)
+
+func bytesOf[T any](record T) []byte {
+	size := unsafe.Sizeof(record)
+	return append([]byte(nil), unsafe.Slice((*byte)(unsafe.Pointer(&record)), size)...)
+}
+
+var compareEvents = cmpopts.EquateComparable(netip.AddrPort{})
+
+// testDecoder takes a stack whose innermost frame is 1 for a timer that is
+// armed again, and 2 for one that ran out.
+func testDecoder() *Decoder {
+	return &Decoder{HZ: 250, EndCause: func(frames *Frames, _ tcp.State) (event.Cause, bool) {
+		switch frames[0] {
+		case 1:
+			return event.CauseUnknown, false
+		case 2:
+			return event.CauseExpired, true
+		}
+		return event.CauseUnknown, true
+	}}
+}
+
+func mappedV4(a, b, c, d byte) [16]byte {
+	return [16]byte{10: 0xff, 11: 0xff, 12: a, 13: b, 14: c, 15: d}
+}
+
+func headOf(kind TcptraceTtKind) TcptraceTtHead {
+	return TcptraceTtHead{
+		TimeNs: 1000, Cookie: 0x2a, Netns: 4026531840, Kind: uint8(kind), Family: 4,
+		Local: mappedV4(10, 0, 0, 1), LocalPort: 443,
+		Remote: mappedV4(10, 9, 8, 7), RemotePort: 50000,
+	}
+}
+
+func eventOf(kind event.Kind) event.Event {
+	return event.Event{
+		Kind: kind, Time: 1000, ID: event.ID{NetNS: 4026531840, Cookie: 0x2a},
+		Local: netip.MustParseAddrPort("10.0.0.1:443"), Remote: netip.MustParseAddrPort("10.9.8.7:50000"),
+	}
+}
+
+func TestDecode_Transition(t *testing.T) {
+	record := TcptraceTtTransition{Head: headOf(TcptraceTtKindTT_STATE)}
+	record.Head.OldState, record.Head.NewState = uint8(tcp.Established), uint8(tcp.FinWait1)
+	record.Head.Err = uint16(syscall.ECONNRESET)
+	record.Task = TcptraceTtTask{Pid: 7, Uid: 33, Cgroup: 99, Comm: [16]uint8{'n', 'g', 'i', 'n', 'x'}}
+
+	want := eventOf(event.State)
+	want.Old, want.New, want.Err = tcp.Established, tcp.FinWait1, syscall.ECONNRESET
+	expect(t, bytesOf(record), want)
+
+	record.Head.Flags = uint8(TcptraceTtFlagTT_F_PROCESS)
+	want.Task = event.Task{PID: 7, UID: 33, Cgroup: 99, Comm: record.Task.Comm}
+	expect(t, bytesOf(record), want)
+}
+
+func TestDecode_AddressesSayWhatTheSocketSpeaks(t *testing.T) {
+	head := headOf(TcptraceTtKindTT_BOUND)
+	head.Family = 6
+	head.Local = netip.MustParseAddr("2001:db8::1").As16()
+	head.Remote = netip.MustParseAddr("2001:db8::2").As16()
+	want := eventOf(event.Bound)
+	want.Local = netip.MustParseAddrPort("[2001:db8::1]:443")
+	want.Remote = netip.MustParseAddrPort("[2001:db8::2]:50000")
+	expect(t, bytesOf(head), want)
+
+	// An IPv6 socket that speaks IPv4 and is not bound yet.
+	head = headOf(TcptraceTtKindTT_BOUND)
+	head.Local, head.LocalPort = [16]byte{}, 0
+	want = eventOf(event.Bound)
+	want.Local = netip.MustParseAddrPort("0.0.0.0:0")
+	expect(t, bytesOf(head), want)
+
+	// A listener has no peer.
+	head = headOf(TcptraceTtKindTT_BOUND)
+	head.Remote, head.RemotePort = mappedV4(0, 0, 0, 0), 0
+	want = eventOf(event.Bound)
+	want.Remote = netip.AddrPort{}
+	expect(t, bytesOf(head), want)
+}
+
+func TestDecode_Retransmit(t *testing.T) {
+	record := TcptraceTtRetransmit{
+		Head: headOf(TcptraceTtKindTT_RETRANSMIT), Seq: 5, Bytes: 1448, RtoJiffies: 51, SrttUs: 200,
+		Cwnd: 10, UnsentErr: -11, CaState: 4, Pending: 1, Retransmits: 2, Sacked: 4, TcpFlags: 0x18,
+	}
+	record.Head.OldState = uint8(tcp.Established)
+	record.Head.Flags = uint8(TcptraceTtFlagTT_F_HEAD)
+	want := eventOf(event.Retransmit)
+	want.Old = tcp.Established
+	want.Retransmission = event.Retransmission{
+		Seq: 5, Bytes: 1448, RTOms: 204, SRTTus: 200, Cwnd: 10, Err: -11,
+		CAState: 4, Pending: 1, Retransmits: 2, Sacked: 4, Flags: 0x18, Head: true,
+	}
+	expect(t, bytesOf(record), want)
+}
+
+func TestDecode_ResetAndTotals(t *testing.T) {
+	reset := TcptraceTtReset{Head: headOf(TcptraceTtKindTT_RESET_SENT), Reason: 14}
+	want := eventOf(event.ResetSent)
+	want.Reason = 14
+	expect(t, bytesOf(reset), want)
+
+	totals := TcptraceTtTotals{
+		Head: headOf(TcptraceTtKindTT_TOTALS), BytesSent: 1, BytesAcked: 2, BytesReceived: 3,
+		SegsOut: 4, SegsIn: 5, SrttUs: 6,
+	}
+	want = eventOf(event.Totals)
+	want.Counters = event.Counters{BytesSent: 1, BytesAcked: 2, BytesReceived: 3, SegsOut: 4, SegsIn: 5, SRTTus: 6}
+	expect(t, bytesOf(totals), want)
+}
+
+func TestDecode_TimeWaitEnd(t *testing.T) {
+	record := TcptraceTtTimewaitEnd{Head: headOf(TcptraceTtKindTT_TIMEWAIT_END), Frames: [6]uint64{2}}
+	record.Head.OldState = uint8(tcp.TimeWait)
+	want := eventOf(event.TimeWaitEnd)
+	want.Old, want.Cause = tcp.TimeWait, event.CauseExpired
+	expect(t, bytesOf(record), want)
+
+	record.Frames[0] = 1
+	if err := testDecoder().Decode(bytesOf(record), new(event.Event)); err != ErrSkip {
+		t.Errorf("a timer that is armed again: got %v, want ErrSkip", err)
+	}
+}
+
+func expect(t *testing.T, raw []byte, want event.Event) {
+	t.Helper()
+	var got event.Event
+	if err := testDecoder().Decode(raw, &got); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got, compareEvents); diff != "" {
+		t.Errorf("event (-want +got):\n%s", diff)
+	}
+}
+
+func TestDecode_RejectsWhatTheKernelSideDoesNotWrite(t *testing.T) {
+	badFamily := headOf(TcptraceTtKindTT_BOUND)
+	badFamily.Family = 5
+	badState := headOf(TcptraceTtKindTT_BOUND)
+	badState.OldState = 12
+	for name, test := range map[string]struct {
+		raw  []byte
+		want string
+	}{
+		"empty":        {nil, "shorter than its head"},
+		"cut head":     {bytesOf(headOf(TcptraceTtKindTT_BOUND))[:63], "shorter than its head"},
+		"cut body":     {bytesOf(headOf(TcptraceTtKindTT_STATE)), "too short"},
+		"unknown kind": {bytesOf(headOf(0)), "unknown kind 0"},
+		"family":       {bytesOf(badFamily), "unknown family 5"},
+		"state":        {bytesOf(badState), "states 12, 0"},
+	} {
+		err := testDecoder().Decode(test.raw, new(event.Event))
+		if err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: got error %v, want %q", name, err, test.want)
+		}
+	}
+}
+
+// Whatever the bytes, the decoder returns an error or an event whose kind and
+// states are in range, and it never reads past the record.
+func FuzzDecode(f *testing.F) {
+	for kind := range TcptraceTtKind(TcptraceTtKindTT_NUM_KINDS) {
+		f.Add(bytesOf(TcptraceTtTimewaitEnd{Head: headOf(kind)}))
+		f.Add(bytesOf(headOf(kind)))
+	}
+	decoder := testDecoder()
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		var ev event.Event
+		if err := decoder.Decode(raw, &ev); err != nil {
+			return
+		}
+		if ev.Kind == 0 || ev.Kind >= event.NumKinds || ev.Old >= tcp.NumStates || ev.New >= tcp.NumStates {
+			t.Errorf("decoded out of range: %+v", ev)
+		}
+	})
+}
+
+func BenchmarkDecode(b *testing.B) {
+	raw := bytesOf(TcptraceTtTransition{Head: headOf(TcptraceTtKindTT_STATE)})
+	decoder := testDecoder()
+	var ev event.Event
+	b.ReportAllocs()
+	b.SetBytes(int64(len(raw)))
+	for b.Loop() {
+		if err := decoder.Decode(raw, &ev); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
