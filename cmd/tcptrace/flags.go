@@ -1,0 +1,141 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math/bits"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tcptrace/tcptrace/internal/suggest"
+)
+
+// The types below are values of flags whose errors say what to write.
+
+// A list holds comma-separated elements. A flag given again adds to it.
+type list[T any] struct {
+	to    *[]T
+	parse func(string) (T, error)
+}
+
+func (l list[T]) Set(s string) error {
+	for part := range strings.SplitSeq(s, ",") {
+		v, err := l.parse(strings.TrimSpace(part))
+		if err != nil {
+			return err
+		}
+		*l.to = append(*l.to, v)
+	}
+	return nil
+}
+
+func (l list[T]) String() string { return "" }
+func (l list[T]) Type() string   { return "list" }
+
+// A word is one of a few.
+type word struct {
+	to   *string
+	from []string
+}
+
+func (w word) Set(s string) error {
+	for _, known := range w.from {
+		if s == known {
+			*w.to = s
+			return nil
+		}
+	}
+	if meant := suggest.Closest(s, w.from); meant != "" {
+		return fmt.Errorf("%q is not known; did you mean %s?", s, meant)
+	}
+	return fmt.Errorf("%q is not known; write one of %s", s, strings.Join(w.from, " "))
+}
+
+func (w word) String() string {
+	if w.to == nil {
+		return ""
+	}
+	return *w.to
+}
+func (w word) Type() string { return "word" }
+
+// A period is a time that is longer than none.
+type period struct {
+	to       *time.Duration
+	min, max time.Duration
+}
+
+func (p period) Set(s string) error {
+	d, err := time.ParseDuration(s)
+	switch {
+	case err != nil && isNumber(s):
+		return fmt.Errorf("%q has no unit; write %ss, or %sm for minutes", s, s, s)
+	case err != nil:
+		return fmt.Errorf("%q is not a time; write a number and a unit, such as 30s, 5m or 1h30m", s)
+	case d <= 0:
+		return fmt.Errorf("%q is not longer than nothing; write a time such as 30s, 5m or 1h30m", s)
+	case d < p.min || p.max > 0 && d > p.max:
+		return fmt.Errorf("%q is out of range; write a time from %v to %v", s, p.min, p.max)
+	}
+	*p.to = d
+	return nil
+}
+
+func (p period) String() string {
+	if p.to == nil || *p.to == 0 {
+		return ""
+	}
+	return p.to.String()
+}
+func (p period) Type() string { return "time" }
+
+// A number counts from 1.
+type number struct{ to *uint64 }
+
+func (n number) Set(s string) error {
+	v, err := strconv.ParseUint(s, 10, 64)
+	if err != nil || v == 0 {
+		return fmt.Errorf("%q is not a number of records; write 1 or more", s)
+	}
+	*n.to = v
+	return nil
+}
+
+func (n number) String() string { return "" }
+func (n number) Type() string   { return "number" }
+
+// A size is a number of bytes, rounded up to a power of two.
+type size struct{ to *int }
+
+const (
+	minRing = 4 << 10
+	maxRing = 1 << 30
+)
+
+func (z size) Set(s string) error {
+	v, err := parseSize(s)
+	if err != nil {
+		return err
+	}
+	if v < minRing || v > maxRing {
+		return fmt.Errorf("%q is out of range; write a size from 4KiB to 1GiB", s)
+	}
+	*z.to = 1 << bits.Len64(v-1)
+	return nil
+}
+
+func parseSize(s string) (uint64, error) {
+	digits := strings.TrimRight(s, "KMGiBkmgb")
+	shift, ok := map[string]uint{
+		"": 0, "b": 0, "k": 10, "kb": 10, "kib": 10, "m": 20, "mb": 20, "mib": 20, "g": 30, "gb": 30, "gib": 30,
+	}[strings.ToLower(s[len(digits):])]
+	v, err := strconv.ParseUint(digits, 10, 32)
+	if err != nil || !ok {
+		return 0, errors.New(strconv.Quote(s) + " is not a size; write bytes, or a unit such as 64MiB")
+	}
+	return v << shift, nil
+}
+
+func (z size) String() string { return "" }
+func (z size) Type() string   { return "size" }

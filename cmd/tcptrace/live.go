@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/filter"
+	"github.com/tcptrace/tcptrace/internal/probe"
+	"github.com/tcptrace/tcptrace/internal/trace"
+)
+
+// live holds what every command that traces the running kernel takes.
+type live struct {
+	output
+	filter   filter.Filter
+	duration time.Duration
+	count    uint64
+	ring     int
+	poll     time.Duration
+}
+
+// groups returns the flags, those of the command itself behind the output's.
+func (l *live) groups(own *pflag.FlagSet) []flagGroup {
+	out := newFlagSet()
+	out.Var(period{to: &l.duration}, "duration", "stop after this `time`, such as 30s or 5m (else Ctrl-C ends it)")
+	out.Var(number{&l.count}, "count", "stop after `N` records")
+	out.AddFlagSet(l.flags())
+	out.AddFlagSet(own)
+	advanced := newFlagSet()
+	advanced.Var(size{&l.ring}, "ring-size", "`size` of the buffer between kernel and tcptrace (default 8MiB); raise it if events are lost")
+	advanced.Var(period{to: &l.poll, min: time.Millisecond, max: 10 * time.Second}, "poll", "`time` between two readings of that buffer (default 50ms)")
+	return []flagGroup{
+		{"Which connections (a list is comma-separated: any of it; different flags: all of them)", selectionFlags(&l.filter)},
+		{"What is printed", out},
+		{"Advanced", advanced},
+	}
+}
+
+// run traces until the user, the duration, the count or the reader of our
+// output ends it.
+func (l *live) run(cmd *cobra.Command, newSink func(out io.Writer, clock event.Clock) trace.Sink) (trace.Summary, error) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends it at once
+	ctx, broken := watchReader(ctx, cmd.OutOrStdout())
+	defer broken(nil)
+
+	var source *probe.Source
+	t := trace.New(trace.Options{
+		Filter: l.filter, Duration: l.duration, Count: l.count, Now: monotonic,
+		Ready: func() { l.ready(cmd.ErrOrStderr(), source.Capabilities()) },
+	})
+	source, err := probe.Open(probe.Options{Filter: l.filter, RingBytes: l.ring, Poll: l.poll, OnBatch: t.Batch})
+	if err != nil {
+		return trace.Summary{}, &unableError{err}
+	}
+	summary, err := t.Run(ctx, source, newSink(cmd.OutOrStdout(), source.Clock()))
+	err = errors.Join(err, source.Close())
+	if err == nil && errors.Is(context.Cause(ctx), errNoReader) {
+		err = errNoReader
+	}
+	return summary, err
+}
+
+// errNoReader ends a trace whose output nobody reads any more, as that of
+// "tcptrace watch | head -3" after three lines.
+var errNoReader = fmt.Errorf("standard output: %w", syscall.EPIPE)
+
+// ready tells scripts and people that nothing is missed from now on, and what
+// this kernel does not show.
+func (l *live) ready(stderr io.Writer, capabilities []probe.Capability) {
+	until := "Ctrl-C to end"
+	if l.duration > 0 {
+		until = "for " + l.duration.String()
+	}
+	fmt.Fprintf(stderr, "tracing TCP connections; %s\n", until)
+	for _, c := range capabilities {
+		if c.Grade == probe.Absent {
+			fmt.Fprintf(stderr, "tcptrace: not seen on this host: %s; \"tcptrace doctor\" says why\n", c.Name)
+		}
+	}
+}
+
+// conclude says what the records do not show.
+func conclude(stderr io.Writer, s trace.Summary) {
+	if s.Lost > 0 {
+		fmt.Fprintf(stderr, "tcptrace: %d events were lost, the kernel side had no room for them; a larger --ring-size helps\n", s.Lost)
+	}
+	if s.Unjudged > 0 {
+		fmt.Fprintf(stderr, "tcptrace: %d connections left out: whose they are never became known\n", s.Unjudged)
+	}
+	if s.Overflown > 0 {
+		fmt.Fprintf(stderr, "tcptrace: %d records left out: too many waited for their process to become known\n", s.Overflown)
+	}
+}

@@ -1,0 +1,75 @@
+// Command tcptrace shows every state of every TCP connection of a Linux host:
+// for how long, whose it is, and why it ended.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/tcptrace/tcptrace/internal/probe"
+)
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// Exit statuses.
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// run executes the command line and returns the exit status.
+func run(args []string, stdout, stderr io.Writer) int {
+	// A write to a closed pipe then returns EPIPE, and we can end in order.
+	signal.Ignore(syscall.SIGPIPE)
+
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := unknownCommand(root, args)
+	if err == nil {
+		err = root.Execute()
+	}
+	return report(err, stderr)
+}
+
+// report says on one line what went wrong, and what to do about it.
+func report(err error, stderr io.Writer) int {
+	switch {
+	case err == nil, errors.Is(err, syscall.EPIPE):
+		return exitOK
+	case errors.Is(err, errSaid):
+		return exitFailed
+	}
+	text := strings.Join(strings.Fields(err.Error()), " ")
+	if u := new(usageError); errors.As(err, &u) {
+		fmt.Fprintln(stderr, "tcptrace:", text)
+		return exitUsage
+	}
+	if errors.Is(err, probe.ErrPrivileges) {
+		text = probe.ErrPrivileges.Error()
+	}
+	var unable *unableError
+	if errors.As(err, &unable) {
+		text += `; "tcptrace doctor" says what this host allows`
+	}
+	fmt.Fprintln(stderr, "tcptrace:", text)
+	return exitFailed
+}
+
+// errSaid ends a command that has already said what is wrong.
+var errSaid = errors.New("already said")
+
+// An unableError says why this host cannot be traced.
+type unableError struct{ err error }
+
+func (e *unableError) Error() string { return e.err.Error() }
+func (e *unableError) Unwrap() error { return e.err }

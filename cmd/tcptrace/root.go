@@ -1,0 +1,47 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+)
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "tcptrace",
+		Short: "Every state of every TCP connection: how long, whose, and why it ended",
+		Long: `tcptrace watches the Linux kernel's TCP (by eBPF) and shows, for every
+connection of the host, which states it has been in, for how long each, whose
+process it is, and how it ended. It sees what polling and the kernel's own
+state tracepoint cannot: SYN_RECV from the SYN on, and TIME_WAIT to its end.
+
+It needs root, or the capabilities CAP_BPF and CAP_PERFMON.`,
+		Example: `  sudo tcptrace watch --port 443            every transition, as it happens
+  sudo tcptrace conns --comm nginx          a line for each connection that ended
+  sudo tcptrace watch -o json | jq .        the same for programs
+  sudo tcptrace doctor                      what this kernel allows`,
+		Args:          noArguments,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Version:       version(),
+	}
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.SetFlagErrorFunc(flagError)
+	cobra.EnableCommandSorting = false
+	root.AddCommand(newWatch(), newConns(), newDoctor(), newVersion())
+	root.InitDefaultHelpFlag()
+	return root
+}
+
+func newVersion() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), version())
+			return err
+		},
+	}
+}

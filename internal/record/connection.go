@@ -1,0 +1,150 @@
+package record
+
+import (
+	"syscall"
+	"time"
+
+	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/names"
+	"github.com/tcptrace/tcptrace/internal/tcp"
+)
+
+// connection writes a whole life, or as much of it as was seen until the run
+// ended.
+func (w *writer) connection(ch *conn.Change, clock event.Clock) {
+	c, until := ch.Conn, ch.Time
+	if c.OpenedKnown {
+		w.time("opened", clock.Wall(c.Opened))
+	}
+	if c.Closed != 0 {
+		w.time("closed", clock.Wall(c.Closed))
+		until = c.Closed
+	}
+	switch {
+	case c.OpenedKnown:
+		w.int("lifetime_ns", int64(until.Sub(c.Opened)))
+	case c.Opened != 0:
+		w.int("lifetime_at_least_ns", int64(until.Sub(c.Opened)))
+	}
+	w.spans(c, until)
+	w.durations(c, until)
+	w.word("end", c.End.String())
+	w.word("error", names.Errno(c.Err))
+	w.counters(c)
+	w.retransmits(c)
+	if c.Closer.Task.PID != c.Owner.Task.PID {
+		w.process("closer", &c.Closer.Task, c.Closer.Via)
+	}
+	w.bool("complete", c.Complete)
+	if c.Closed == 0 {
+		w.bool("open", true)
+	}
+}
+
+// spans writes the states in order. A stay whose begin was not seen has
+// at_least_ns in place of ns; the last one of an open connection lasts on.
+func (w *writer) spans(c *conn.Connection, until event.Time) {
+	if len(c.Spans) == 0 {
+		return
+	}
+	w.open("states", '[')
+	for i := range c.Spans {
+		s := &c.Spans[i]
+		if !isStay(s) {
+			continue
+		}
+		w.comma()
+		w.b = append(w.b, '{')
+		w.state("state", s.State)
+		ns := int64(length(s, until))
+		if s.BeginKnown {
+			w.int("ns", ns)
+		} else {
+			w.int("at_least_ns", ns)
+		}
+		w.close('}')
+	}
+	w.close(']')
+	if c.SpansCut > 0 {
+		w.int("states_cut", int64(c.SpansCut))
+	}
+}
+
+// isStay leaves out the CLOSE that ends a life: it is no time spent.
+func isStay(s *conn.Span) bool { return s.State.Valid() && s.State != tcp.Close }
+
+func length(s *conn.Span, until event.Time) time.Duration {
+	if s.End == 0 {
+		return until.Sub(s.Begin)
+	}
+	return s.End.Sub(s.Begin)
+}
+
+// durations writes the time in each state. A state of which some time is not
+// known, or a stay was cut, goes into durations_at_least.
+func (w *writer) durations(c *conn.Connection, until event.Time) {
+	var total [tcp.NumStates]time.Duration
+	var seen, partly [tcp.NumStates]bool
+	anyWhole, anyPartly := false, false
+	for i := range c.Spans {
+		s := &c.Spans[i]
+		if !isStay(s) {
+			continue
+		}
+		total[s.State] += length(s, until)
+		seen[s.State] = true
+		partly[s.State] = partly[s.State] || !s.BeginKnown || c.SpansCut > 0
+	}
+	for s := range seen {
+		anyWhole = anyWhole || seen[s] && !partly[s]
+		anyPartly = anyPartly || partly[s]
+	}
+	write := func(name string, want bool) {
+		w.open(name, '{')
+		for s := tcp.Established; s < tcp.NumStates; s++ {
+			if seen[s] && partly[s] == want {
+				w.int(s.String(), int64(total[s]))
+			}
+		}
+		w.close('}')
+	}
+	if anyWhole {
+		write("durations", false)
+	}
+	if anyPartly {
+		write("durations_at_least", true)
+	}
+}
+
+func (w *writer) counters(c *conn.Connection) {
+	if !c.HasCounters {
+		return
+	}
+	n := &c.Counters
+	w.uint("bytes_sent", n.BytesSent)
+	w.uint("bytes_acked", n.BytesAcked)
+	w.uint("bytes_received", n.BytesReceived)
+	w.uint("segs_out", uint64(n.SegsOut))
+	w.uint("segs_in", uint64(n.SegsIn))
+	w.known("srtt_us", n.SRTTus)
+}
+
+func (w *writer) retransmits(c *conn.Connection) {
+	begun := false
+	for class, n := range c.Retransmits {
+		if n == 0 {
+			continue
+		}
+		if !begun {
+			w.open("retransmits", '{')
+			begun = true
+		}
+		w.uint(conn.Class(class).String(), uint64(n))
+	}
+	if begun {
+		w.close('}')
+	}
+}
+
+func errno(n int16) string { return names.Errno(syscall.Errno(n)) }

@@ -1,0 +1,218 @@
+// Package render writes what tcptrace knows as lines of text for people. Names
+// that anybody may choose cannot disturb the terminal, and what is not known
+// is "-".
+package render
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/names"
+)
+
+// Options say how text looks.
+type Options struct {
+	Color bool
+	Zone  *time.Location // of the times shown; nil means the local one
+	Clock event.Clock    // of the source of what is shown
+}
+
+// Widths of the columns of a line of watch, 120 in all. An IPv6 address may
+// take more, and then moves the rest of its line.
+const (
+	timeWidth     = 12
+	processWidth  = 18
+	roleWidth     = 6
+	endpointWidth = 21
+	eventWidth    = 28
+	inOldWidth    = 8
+)
+
+// AppendWatchHeader appends the line that names the columns of AppendWatch.
+func AppendWatchHeader(b []byte) []byte {
+	l := line{b: b}
+	l.cell()
+	for _, c := range []struct {
+		name  string
+		width int
+	}{
+		{"TIME", timeWidth}, {"PROCESS", processWidth}, {"ROLE", roleWidth},
+		{"LOCAL", endpointWidth}, {"REMOTE", endpointWidth}, {"EVENT", eventWidth},
+	} {
+		l.text(c.name)
+		l.pad(c.width)
+	}
+	l.text("  IN OLD\n")
+	return l.b
+}
+
+// AppendWatch appends the line of one change and returns the extended buffer.
+func (o *Options) AppendWatch(b []byte, c *conn.Change) []byte {
+	l := line{b: b, color: o.Color}
+	l.cell()
+	l.time(o, c.Time)
+	l.pad(timeWidth)
+	if c.Kind == conn.Lost {
+		l.lost(c.Event)
+		return append(l.b, '\n')
+	}
+	l.subject(c)
+	switch c.Kind {
+	case conn.Transition:
+		l.transition(c)
+	case conn.Retransmitted:
+		l.retransmit(c)
+	case conn.ResetSent, conn.ResetReceived:
+		l.reset(c)
+	case conn.Ended:
+		l.ended(c)
+	}
+	return append(l.b, '\n')
+}
+
+func (l *line) time(o *Options, t event.Time) {
+	zone := o.Zone
+	if zone == nil {
+		zone = time.Local
+	}
+	l.b = o.Clock.Wall(t).In(zone).AppendFormat(l.b, "15:04:05.000")
+}
+
+// subject writes whose connection it is, and which.
+func (l *line) subject(c *conn.Change) {
+	who := conn.Connection{}
+	if c.Conn != nil {
+		who.Owner, who.Role, who.Local, who.Remote = c.Conn.Owner, c.Conn.Role, c.Conn.Local, c.Conn.Remote
+	} else if c.Event != nil {
+		who.Local, who.Remote = c.Event.Local, c.Event.Remote
+	}
+	l.process(&who.Owner.Task, processWidth)
+	l.pad(processWidth)
+	l.text(orDash(who.Role.String()))
+	l.pad(roleWidth)
+	l.endpoint(who.Local)
+	l.pad(endpointWidth)
+	l.endpoint(who.Remote)
+	l.pad(endpointWidth)
+}
+
+func (l *line) transition(c *conn.Change) {
+	l.state(c.Old)
+	l.text(" -> ")
+	l.state(c.New)
+	if cause := c.Cause.String(); cause != "" {
+		l.text(" (")
+		l.text(cause)
+		l.text(")")
+	}
+	if c.Illegal {
+		l.text(" ")
+		l.paint(alarm, "(illegal)")
+	}
+	l.pad(eventWidth)
+	l.inOld(c)
+	l.actor(c, &c.Task)
+}
+
+// inOld writes the time spent in the old state, to the right of its column.
+func (l *line) inOld(c *conn.Change) {
+	var buf [24]byte
+	text := buf[:0]
+	switch {
+	case c.InStateKnown:
+		text = AppendDuration(text, c.InState)
+	case c.InState > 0:
+		text = AppendDuration(append(text, ">="...), c.InState)
+	default:
+		text = append(text, '-')
+	}
+	for n := len(text); n < inOldWidth; n++ {
+		l.b = append(l.b, ' ')
+	}
+	l.b = append(l.b, text...)
+}
+
+// actor names the process that did it, where it is not the connection's own.
+func (l *line) actor(c *conn.Change, t *event.Task) {
+	if !t.Known() || c.Conn != nil && t.PID == c.Conn.Owner.Task.PID {
+		return
+	}
+	l.text(" by ")
+	l.process(t, processWidth)
+}
+
+func (l *line) retransmit(c *conn.Change) {
+	l.text("retransmit ")
+	if c.Class != conn.ClassUnknown {
+		l.text(c.Class.String())
+		l.text(" ")
+	}
+	l.text("in ")
+	l.state(c.Event.Old)
+	if n := c.Event.Retransmission.Bytes; n > 0 {
+		l.text(", ")
+		l.b = strconv.AppendUint(l.b, uint64(n), 10)
+		l.text("B")
+	}
+}
+
+func (l *line) reset(c *conn.Change) {
+	what := "RST sent"
+	if c.Kind == conn.ResetReceived {
+		what = "RST received"
+	}
+	l.paint(alarm, what)
+	if reason := names.ResetReason(c.Event.Reason); reason != "" {
+		l.text(" (")
+		l.text(reason)
+		l.text(")")
+	} else if c.Event.Old.Valid() {
+		l.text(" in ")
+		l.state(c.Event.Old)
+	}
+	l.actor(c, &c.Event.Task)
+}
+
+// ended writes how a connection ended, and its life in the place of the time
+// in the old state.
+func (l *line) ended(c *conn.Change) {
+	if c.Conn.Closed == 0 {
+		l.text("open, in ")
+		l.state(c.Conn.State)
+	} else {
+		l.text("ended: ")
+		l.text(orDash(c.Conn.End.String()))
+		if name := names.Errno(c.Conn.Err); name != "" {
+			l.text(" ")
+			l.text(name)
+		}
+	}
+	l.pad(eventWidth)
+	life, known := lifetime(c)
+	l.inOld(&conn.Change{InState: life, InStateKnown: known})
+}
+
+// lifetime returns how long a connection has lived, or lived at least.
+func lifetime(c *conn.Change) (life time.Duration, known bool) {
+	until := c.Conn.Closed
+	if until == 0 {
+		until = c.Time
+	}
+	if c.Conn.Opened == 0 {
+		return 0, false
+	}
+	return until.Sub(c.Conn.Opened), c.Conn.OpenedKnown
+}
+
+func (l *line) lost(ev *event.Event) {
+	l.paint(alarm, "LOST")
+	l.text(" ")
+	l.b = strconv.AppendUint(l.b, ev.Loss.Count, 10)
+	if ev.Loss.Kind != 0 {
+		l.text(" ")
+		l.text(ev.Loss.Kind.String())
+	}
+	l.text(" events: the kernel side had no room for them; a larger --ring-size helps")
+}

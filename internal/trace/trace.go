@@ -1,0 +1,200 @@
+// Package trace runs a source of events through the tracker and hands what the
+// user asked for to a sink.
+package trace
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/filter"
+)
+
+// A Source hands over events in order of time, from one goroutine, until ctx
+// is done; it then hands over what it still holds and returns nil.
+type Source interface {
+	Run(ctx context.Context, handle event.Handler) error
+}
+
+// A Sink writes records, from the goroutine that runs the source.
+type Sink interface {
+	// Show takes in one change and says whether it made a record of it. The
+	// change is valid until Show returns.
+	Show(*conn.Change) bool
+
+	// Flush hands on what Show has written. An error ends the trace.
+	Flush() error
+}
+
+// Options say what to trace and when to stop.
+type Options struct {
+	Filter   filter.Filter
+	Duration time.Duration // 0: until the source's context is done
+	Count    uint64        // records; 0: no limit
+
+	// Now reads the clock of the source's events. Nil means the time of the
+	// last event, which is right for a recording.
+	Now func() event.Time
+
+	// Ready, if set, is called once, as soon as reading has begun.
+	Ready func()
+}
+
+// A Summary says what a trace has done, and what it could not show.
+type Summary struct {
+	Records uint64 // made by the sink
+	Lost    uint64 // events that the kernel side had no room for
+
+	// Unjudged counts connections that were left out because what the filter
+	// asks for, their process as a rule, never became known.
+	Unjudged uint64
+
+	// Overflown counts changes that were left out because too many waited for
+	// their connection's process to become known.
+	Overflown uint64
+}
+
+// errFull ends a trace that has made as many records as were asked for.
+var errFull = errors.New("enough records")
+
+// A Trace is one run from a source to a sink.
+type Trace struct {
+	options Options
+	tracker *conn.Tracker
+	gate    gate
+	sink    Sink
+	cancel  context.CancelFunc
+	err     error // why the sink takes no more: errFull, or of Flush
+	last    event.Time
+	summary Summary
+}
+
+// New prepares a trace, to be run once.
+func New(options Options) *Trace {
+	t := &Trace{
+		options: options,
+		tracker: conn.New(conn.Options{Reuse: true}),
+	}
+	t.gate = gate{filter: &t.options.Filter, pass: t.show}
+	return t
+}
+
+// Run reads from source, and writes to sink, until ctx is done, the duration is
+// over, enough records are made, or one of the two fails. Connections that are
+// open then are shown as such, unless there are enough records.
+func (t *Trace) Run(ctx context.Context, source Source, sink Sink) (Summary, error) {
+	t.sink = sink
+	if t.options.Duration > 0 {
+		ctx, t.cancel = context.WithTimeout(ctx, t.options.Duration)
+	} else {
+		ctx, t.cancel = context.WithCancel(ctx)
+	}
+	defer t.cancel()
+	err := source.Run(ctx, t.handle)
+	t.tracker.Finish(t.now(), t.emit)
+	t.flush()
+	t.summary.Unjudged, t.summary.Overflown = t.gate.unjudged, t.gate.overflown
+	if t.err != nil && t.err != errFull {
+		err = errors.Join(t.err, err)
+	}
+	return t.summary, err
+}
+
+// settle is how much older than the present an event is when it certainly has
+// been handed over.
+const settle = 250 * time.Millisecond
+
+// Batch is to be called, from the goroutine that runs the source, when the
+// source has nothing more to hand over for the moment.
+func (t *Trace) Batch() {
+	if t.sink == nil {
+		return
+	}
+	if t.options.Ready != nil {
+		t.options.Ready()
+		t.options.Ready = nil
+	}
+	if t.options.Now != nil {
+		t.tracker.Advance(t.options.Now().Add(-settle), t.emit)
+	}
+	t.flush()
+}
+
+func (t *Trace) now() event.Time {
+	if t.options.Now != nil {
+		return t.options.Now()
+	}
+	return t.last
+}
+
+func (t *Trace) handle(ev *event.Event) {
+	t.last = max(t.last, ev.Time)
+	t.tracker.Handle(ev, t.emit)
+}
+
+// emit passes on the changes of the kinds that are wanted. A loss always is.
+func (t *Trace) emit(c *conn.Change) {
+	f := &t.options.Filter
+	switch c.Kind {
+	case conn.Lost:
+		t.summary.Lost += c.Event.Loss.Count
+		t.show(c)
+	case conn.Transition:
+		if f.SelectsKind(filter.KindState) && f.SelectsState(c.New) {
+			t.gate.judge(c)
+		}
+	case conn.Retransmitted:
+		if f.SelectsKind(filter.KindRetransmit) {
+			t.gate.judge(c)
+		}
+	case conn.ResetSent, conn.ResetReceived:
+		if f.SelectsKind(filter.KindReset) {
+			t.gate.judge(c)
+		}
+	case conn.Ended:
+		t.ended(c)
+	}
+}
+
+// ended passes on the end of a connection, which a listener is not, if it has
+// been in one of the states asked for.
+func (t *Trace) ended(c *conn.Change) {
+	f := &t.options.Filter
+	wanted := f.SelectsKind(filter.KindConnection) && !c.Conn.Listener() && selectsLife(f, c.Conn)
+	t.gate.end(c, wanted)
+}
+
+func selectsLife(f *filter.Filter, c *conn.Connection) bool {
+	if len(f.States) == 0 {
+		return true
+	}
+	for i := range c.Spans {
+		if f.SelectsState(c.Spans[i].State) {
+			return true
+		}
+	}
+	return f.SelectsState(c.State)
+}
+
+func (t *Trace) show(c *conn.Change) {
+	if t.err != nil || !t.sink.Show(c) {
+		return
+	}
+	t.summary.Records++
+	if t.summary.Records == t.options.Count {
+		t.stop(errFull)
+	}
+}
+
+func (t *Trace) flush() {
+	if err := t.sink.Flush(); err != nil && (t.err == nil || t.err == errFull) {
+		t.stop(err)
+	}
+}
+
+func (t *Trace) stop(err error) {
+	t.err = err
+	t.cancel()
+}
