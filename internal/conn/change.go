@@ -72,29 +72,37 @@ const (
 	EndUnreachable       // the network said that the peer cannot be reached
 	EndAborted           // killed from outside
 	EndError             // another error: Connection.Err
+
+	EndFinWait2Timeout // the peer never closed: tcp_fin_timeout ended the orphan
+	EndOverflow        // no room for a timewait socket: tcp_max_tw_buckets
+	EndAbandoned       // our process closed it before the handshake was over
+	EndUnsent          // connect() failed before a SYN left: no port was free, say
 )
 
 var endNames = [...]string{
 	EndUnknown: "", EndFIN: "fin", EndResetSent: "reset_sent", EndResetReceived: "reset_received",
 	EndRefused: "refused", EndTimeout: "timeout", EndUnreachable: "unreachable",
-	EndAborted: "aborted", EndError: "error",
+	EndAborted: "aborted", EndError: "error", EndFinWait2Timeout: "fin_wait2_timeout",
+	EndOverflow: "overflow", EndAbandoned: "abandoned", EndUnsent: "unsent",
 }
 
 // String returns the word that records use, or "" for EndUnknown.
 func (e End) String() string { return endNames[e] }
 
-// A Span is one stay in one state.
+// A Span is one stay in one state. A connection's spans follow each other
+// without a gap, and together they last from Opened to Closed.
 type Span struct {
-	State      tcp.State
 	Begin      event.Time
 	End        event.Time // 0 while the stay lasts
-	BeginKnown bool       // false: Begin is when we first knew of it, the stay was at least this long
+	State      tcp.State
+	BeginKnown bool // false: Begin is when we first knew of it, the stay was at least this long
 }
 
 // A Connection is all that is known of one socket's life: as a request
 // socket, a full socket and a timewait socket. The tracker owns and changes
 // it; who receives it in a Change may read it until the handler returns, and
-// later only if Change.Kind is Ended.
+// later only if Change.Kind is Ended and Options.Reuse is off. Then it does
+// not change any more.
 type Connection struct {
 	ID     event.ID
 	Local  netip.AddrPort
@@ -108,8 +116,8 @@ type Connection struct {
 	Opened      event.Time // first SYN sent or received
 	OpenedKnown bool
 	Closed      event.Time // 0 while open
-	Spans       []Span     // oldest first; the last one is State's. Bounded: see SpansCut
-	SpansCut    int        // spans left out because there were too many
+	Spans       []Span     // oldest first; the last one is State's, but for the final CLOSE, which has none
+	SpansCut    int        // oldest spans left out because there were too many
 
 	Owner  Owner // who opened or accepted it
 	Closer Owner // who closed it, where a process did
@@ -128,7 +136,7 @@ type Connection struct {
 // Listener reports whether c is a listening socket: no connection at all, but
 // it has states.
 func (c *Connection) Listener() bool {
-	return c.State == tcp.Listen || !c.Remote.IsValid() && c.Role == Server
+	return c.State == tcp.Listen || c.Role == Server && c.Remote.Port() == 0
 }
 
 // Durations adds up the time spent in each state until now.
@@ -152,15 +160,22 @@ const (
 	Retransmitted
 	ResetSent
 	ResetReceived
-	Ended // Conn is over, or the trace is (then Conn.Closed is 0)
+	Ended // Conn is over, or the trace is (then Conn.Closed is 0), or no room was left to follow it (also 0)
 	Lost
 )
 
 // A Change is one thing that the tracker has understood.
+//
+// Changes come in the order in which they were understood, which is nearly
+// the order of Time. A Change may be older than the one before it: the first
+// transition of a connection waits until its address or cookie is known, a
+// reset or CLOSE that can mean two things waits for a moment, and events
+// themselves may come late. A connection's own changes are in order, but for
+// events that came late. A listener has Transition changes alone.
 type Change struct {
 	Kind ChangeKind
 	Time event.Time
-	Conn *Connection // nil for Lost, and for a RST that had no socket
+	Conn *Connection // nil for Lost, and for a RST of no known socket; a RST may come after its Conn's Ended
 
 	// Transition.
 	Old, New     tcp.State

@@ -74,7 +74,7 @@ const (
 	// ResetReceived: a RST was received. Old is the socket's state.
 	ResetReceived
 
-	// Totals: the counters of a full socket, sent as it closes. It follows
+	// Totals: the counters of a full socket, sent as it closes. It precedes
 	// the State event to CLOSE and has the same Time.
 	Totals
 

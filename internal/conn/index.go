@@ -1,0 +1,175 @@
+package conn
+
+import (
+	"net/netip"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+)
+
+// An index finds records, keeps them in order of their last change of state,
+// and remembers the last ones that ended.
+type index struct {
+	byID    map[event.ID]*record // live ones with a cookie, and remembered ones
+	byTuple map[tuple]*record    // live ones without
+	live    int
+
+	oldest, newest *record // the live ones, by last change of state
+
+	ended []*record // a ring of the remembered
+	next  int       // the one of them to forget next
+
+	reuse bool
+	free  *record // linked by newer
+}
+
+// A tuple is a connection's addresses in its network namespace, IPv4 ones as
+// IPv6-mapped. It identifies only what has no cookie yet.
+type tuple struct {
+	local, remote         [16]byte
+	netns                 uint32
+	localPort, remotePort uint16
+}
+
+func makeTuple(netns uint32, local, remote netip.AddrPort) tuple {
+	k := tuple{netns: netns, localPort: local.Port(), remotePort: remote.Port()}
+	if local.IsValid() {
+		k.local = local.Addr().As16()
+	}
+	if remote.IsValid() {
+		k.remote = remote.Addr().As16()
+	}
+	return k
+}
+
+func (r *record) tuple() tuple { return makeTuple(r.ID.NetNS, r.Local, r.Remote) }
+
+func (x *index) init(remember int, reuse bool) {
+	x.byID = make(map[event.ID]*record)
+	x.byTuple = make(map[tuple]*record)
+	x.ended = make([]*record, remember)
+	x.reuse = reuse
+}
+
+// find returns the record of ev's connection, which may have ended, or nil.
+func (x *index) find(ev *event.Event) *record {
+	r := x.byID[ev.ID]
+	if len(x.byTuple) == 0 || r != nil && !r.dead {
+		return r
+	}
+	if ev.ID.Cookie == 0 || tellsCookie(ev) {
+		if request := x.byTuple[makeTuple(ev.ID.NetNS, ev.Local, ev.Remote)]; request != nil {
+			return request
+		}
+	}
+	return r
+}
+
+// insert adds a live record.
+func (x *index) insert(r *record) {
+	if r.ID.Cookie != 0 {
+		x.byID[r.ID] = r
+	} else {
+		r.byTuple = true
+		x.byTuple[r.tuple()] = r
+	}
+	x.live++
+	x.link(r)
+}
+
+// rename gives r, which had no cookie, its identity.
+func (x *index) rename(r *record, id event.ID) {
+	delete(x.byTuple, r.tuple())
+	r.byTuple = false
+	r.ID = id
+	x.byID[id] = r
+}
+
+// touch makes r the last to have changed.
+func (x *index) touch(r *record) {
+	if x.newest != r {
+		x.unlink(r)
+		x.link(r)
+	}
+}
+
+func (x *index) link(r *record) {
+	r.older, r.newer = x.newest, nil
+	if x.newest != nil {
+		x.newest.newer = r
+	} else {
+		x.oldest = r
+	}
+	x.newest = r
+}
+
+func (x *index) unlink(r *record) {
+	if r.older != nil {
+		r.older.newer = r.newer
+	} else {
+		x.oldest = r.newer
+	}
+	if r.newer != nil {
+		r.newer.older = r.older
+	} else {
+		x.newest = r.older
+	}
+	r.older, r.newer = nil, nil
+}
+
+// retire takes r out of the live ones. It can be found afterwards, as long as
+// there is room, if remember is set and it has a cookie.
+func (x *index) retire(r *record, remember bool) {
+	r.dead = true
+	x.live--
+	x.unlink(r)
+	switch {
+	case r.byTuple:
+		delete(x.byTuple, r.tuple())
+		x.release(r)
+	case remember:
+		x.forget(x.ended[x.next])
+		x.ended[x.next] = r
+		x.next = (x.next + 1) % len(x.ended)
+	default:
+		x.forget(r)
+	}
+}
+
+// forget drops a record that has ended, if there is one.
+func (x *index) forget(r *record) {
+	if r == nil {
+		return
+	}
+	if x.byID[r.ID] == r {
+		delete(x.byID, r.ID)
+	}
+	x.release(r)
+}
+
+// forgetAll drops all records that have ended.
+func (x *index) forgetAll() {
+	for i, r := range x.ended {
+		x.forget(r)
+		x.ended[i] = nil
+	}
+}
+
+// allocate returns an empty record.
+func (x *index) allocate() *record {
+	r := x.free
+	if r == nil {
+		return new(record)
+	}
+	x.free = r.newer
+	*r = record{}
+	return r
+}
+
+// release takes a record back that nobody refers to any more.
+func (x *index) release(r *record) {
+	if !x.reuse {
+		return
+	}
+	r.newer = x.free
+	x.free = r
+}
