@@ -104,17 +104,37 @@ typedef struct {
 	int owned; // 1: a system call holds the socket; the current task is it
 } socket_lock_t;
 
-struct hlist_node;
+struct hlist_node {
+	struct hlist_node **pprev;
+};
 
 struct timer_list {
+	struct hlist_node entry; // pprev is NULL while the timer is not armed
 	unsigned long expires; // jiffies
 	void (*function)(struct timer_list *);
+};
+
+typedef struct {
+	int counter;
+} atomic_t;
+
+// include/net/sock.h, enum sock_flags: bits of sk_flags.
+enum {
+	SOCK_DEAD = 0, // its process has closed it
+	SOCK_KEEPOPEN = 3,
 };
 
 struct sock {
 	struct sock_common __sk_common;
 	socket_lock_t sk_lock;
 	int sk_err;
+	struct socket *sk_socket; // NULL: no descriptor, not yet or no more
+	unsigned long sk_flags;
+	__u16 sk_protocol;
+	atomic_t sk_drops;
+	__u32 sk_ack_backlog; // of a listener: connections that wait for accept()
+	__u32 sk_max_ack_backlog;
+	struct timer_list sk_timer; // keepalive, before 7.0
 };
 
 struct inet_sock {
@@ -128,11 +148,17 @@ struct inet_connection_sock {
 	__u8 icsk_ca_state : 5;
 	__u8 icsk_retransmits;
 	__u8 icsk_pending;
+	__u8 icsk_probes_out;
 };
 
-// Since 7.0 the retransmission timer is a member of struct sock.
+// Since 7.0 the retransmission timer is a member of struct sock, where the
+// keepalive timer was.
 struct sock___timer {
 	struct timer_list tcp_retransmit_timer;
+};
+
+struct inet_connection_sock___timer {
+	struct timer_list icsk_keepalive_timer;
 };
 
 struct tcp_sock {
@@ -145,6 +171,9 @@ struct tcp_sock {
 	__u32 srtt_us; // eighths of a microsecond
 	__u32 snd_cwnd;
 	__u32 snd_una;
+	__u32 write_seq;
+	__u32 rcv_nxt;
+	__u32 copied_seq;
 };
 
 struct inet_timewait_sock {
@@ -156,6 +185,7 @@ struct inet_timewait_sock {
 struct request_sock {
 	struct sock_common __req_common;
 	__u8 num_timeout : 7; // 0 until its timer first runs out
+	__u8 num_retrans;
 	struct timer_list rsk_timer;
 };
 
