@@ -4,6 +4,7 @@ package lab
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"github.com/tcptrace/tcptrace/internal/tcp"
@@ -18,14 +19,14 @@ func closeStories() []Story {
 		Client:   path(opened, closesFirst),
 		Server:   path(accepted, closesSecond),
 		Networks: everywhere,
-		play:     playClientClose,
+		play:     func(ctx context.Context, st *stage) error { return st.closeInOrder(ctx, clientFirst) },
 	}, {
 		Name:     "server-close",
 		Doc:      "the server closes first, the client when it has read the end",
 		Client:   path(opened, closesSecond),
 		Server:   path(accepted, closesFirst),
 		Networks: everywhere,
-		play:     playServerClose,
+		play:     func(ctx context.Context, st *stage) error { return st.closeInOrder(ctx, serverFirst) },
 	}, {
 		Name:     "half-close",
 		Doc:      "the client shuts down its sending side and stays in FIN_WAIT2 with its socket, until the server closes",
@@ -80,39 +81,12 @@ const orphanTimeout = 3 * time.Second
 
 var crossedFIN = []tcp.State{tcp.FinWait1, tcp.Closing, tcp.TimeWait, tcp.Close}
 
-func playClientClose(ctx context.Context, st *stage) error {
-	if err := st.closeInOrder(ctx, func(pr *pair) (first, second *socket) { return pr.client, pr.server }); err != nil {
-		return err
-	}
-	return st.held()
-}
-
-func playServerClose(ctx context.Context, st *stage) error {
-	if err := st.closeInOrder(ctx, func(pr *pair) (first, second *socket) { return pr.server, pr.client }); err != nil {
-		return err
-	}
-	return st.held()
-}
-
-// closeInOrder makes the connections one after the other, each of which one
-// end closes first and the other when it has read the end. It returns when N
-// sockets are in TIME_WAIT and no other is left.
 func (st *stage) closeInOrder(ctx context.Context, order func(*pair) (first, second *socket)) error {
 	if err := st.listen(); err != nil {
 		return err
 	}
-	for range st.p.N {
-		pr, err := st.open(ctx)
-		if err != nil {
-			return err
-		}
-		first, second := order(pr)
-		if err := closeBoth(ctx, first, second); err != nil {
-			return err
-		}
-		st.ended(pr, "fin", "fin").TimeWaitCause = "netns_exit"
-	}
-	return st.await(ctx, census{tcp.TimeWait: st.p.N})
+	_, _, err := st.waiting(ctx, nil, order)
+	return err
 }
 
 func closeBoth(ctx context.Context, first, second *socket) error {
@@ -253,7 +227,7 @@ func playSimultaneousClose(ctx context.Context, st *stage) error {
 		return err
 	}
 	for range st.p.N {
-		pr, err := st.open(ctx)
+		pr, err := st.open(ctx, netip.AddrPort{})
 		if err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ package lab
 
 import (
 	"context"
+	"net/netip"
 
 	"golang.org/x/sys/unix"
 
@@ -51,7 +52,7 @@ func (st *stage) reset(ctx context.Context, end func(*pair) error) error {
 		return err
 	}
 	for range st.p.N {
-		pr, err := st.open(ctx)
+		pr, err := st.open(ctx, netip.AddrPort{})
 		if err != nil {
 			return err
 		}

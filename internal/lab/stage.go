@@ -22,6 +22,7 @@ type stage struct {
 	truth    *Truth
 	sockets  []*socket // all ever made; closed at the end, whatever happened
 	heldOnce bool
+	whenGone func(time.Time) // if set, called when the namespaces are gone
 }
 
 // run plays the story on a stage of its own.
@@ -116,6 +117,9 @@ func (st *stage) clear() error {
 		errs = append(errs, k.close())
 	}
 	errs = append(errs, st.net.close())
+	if st.whenGone != nil {
+		st.whenGone(time.Now())
+	}
 	for i := range st.truth.NetNS {
 		st.truth.NetNS[i].ns = nil
 	}
@@ -172,7 +176,8 @@ func (st *stage) listen() error {
 // A pair is both ends of one connection.
 type pair struct {
 	client, server *socket
-	index          int // of the connection in the truth
+	accepted       time.Time // after accept() returned
+	index          int       // of the connection in the truth
 }
 
 // conn returns what is known of the pair's connection. The pointer is good
@@ -258,7 +263,7 @@ func (st *stage) accept(ctx context.Context, pairs []*pair) error {
 		if pr == nil {
 			return fmt.Errorf("accept: a stranger, %v, connected", from)
 		}
-		pr.server = k
+		pr.server, pr.accepted = k, time.Now()
 		if st.conn(pr).ServerCookie, err = k.cookie(); err != nil {
 			return err
 		}
@@ -266,9 +271,10 @@ func (st *stage) accept(ctx context.Context, pairs []*pair) error {
 	return nil
 }
 
-// open makes a connection on which both ends have spoken.
-func (st *stage) open(ctx context.Context) (*pair, error) {
-	pr, err := st.connect(ctx, netip.AddrPort{})
+// open makes a connection, from source if it is not zero, on which both ends
+// have spoken.
+func (st *stage) open(ctx context.Context, source netip.AddrPort) (*pair, error) {
+	pr, err := st.connect(ctx, source)
 	if err != nil {
 		return nil, err
 	}
@@ -283,7 +289,7 @@ func (st *stage) openAll(ctx context.Context) ([]*pair, error) {
 	pairs := make([]*pair, st.p.N)
 	for i := range pairs {
 		var err error
-		if pairs[i], err = st.open(ctx); err != nil {
+		if pairs[i], err = st.open(ctx, netip.AddrPort{}); err != nil {
 			return nil, err
 		}
 	}

@@ -97,6 +97,8 @@ type TruthConn struct {
 	ClientErrno string `json:"client_errno,omitempty"` // connect()'s, such as ECONNREFUSED
 }
 
+func (c *TruthConn) flow() flow { return flow{c.Client, c.Server} }
+
 // A Stay says how long a state lasted: at least Min, at most Max. The bounds
 // were measured around it, or are the kernel's own timeout.
 type Stay struct {

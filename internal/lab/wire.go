@@ -60,10 +60,13 @@ func (w *wire) fail(err error) {
 }
 
 // setRule is called before the first packet.
-func (w *wire) setRule(r rule) {
+func (w *wire) setRule(r rule) { w.locked(func() { w.rule = r }) }
+
+// locked runs f, which may pass segments, while no rule is called.
+func (w *wire) locked(f func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.rule = r
+	f()
 }
 
 func (w *wire) relay(from side) error {
@@ -78,13 +81,13 @@ func (w *wire) relay(from side) error {
 			continue
 		}
 		s.from = from
-		w.mu.Lock()
-		if w.rule == nil {
-			w.pass(s)
-		} else {
-			w.rule(w, s)
-		}
-		w.mu.Unlock()
+		w.locked(func() {
+			if w.rule == nil {
+				w.pass(s)
+			} else {
+				w.rule(w, s)
+			}
+		})
 	}
 }
 

@@ -1,0 +1,351 @@
+//go:build linux
+
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tcptrace/tcptrace/internal/tcp"
+)
+
+// synTimeout is how long a handshake lasts that is tried twice: the first wait
+// is 1 s (TCP_TIMEOUT_INIT), the second twice that. A timer of the kernel may
+// be early by what was left of its tick, 10 ms at most.
+const synTimeout = 3*time.Second - 20*time.Millisecond
+
+func handshakeStories() []Story {
+	givenUp := []tcp.State{tcp.Close, tcp.SynSent, tcp.Close}
+	halfOpen := []tcp.State{tcp.Listen, tcp.SynRecv, tcp.Close}
+	crossedSYN := []tcp.State{tcp.Close, tcp.SynSent, tcp.SynRecv, tcp.Established}
+	return []Story{{
+		Name:     "refused",
+		Doc:      "the client connects to a port where nobody listens",
+		Client:   givenUp,
+		Networks: everywhere,
+		play:     playRefused,
+	}, {
+		Name:     "syn-unanswered",
+		Doc:      "the client's SYN and its one retransmit are lost: connect() times out after 3 s",
+		Client:   givenUp,
+		Networks: []Network{Wire},
+		Takes:    synTimeout,
+		together: true,
+		sysctls:  [][2]string{{"net.ipv4.tcp_syn_retries", "1"}, {"?net.ipv4.tcp_syn_linear_timeouts", "0"}},
+		play:     playUnanswered,
+	}, {
+		Name:     "slow-handshake",
+		Doc:      "the handshake's last ACK takes 200 ms: the server is in SYN_RECV so long",
+		Client:   path(opened, closesFirst),
+		Server:   path(accepted, closesSecond),
+		Networks: []Network{Wire},
+		Hold:     200 * time.Millisecond,
+		MaxHold:  900 * time.Millisecond, // the SYN-ACK is sent again after 1 s
+		together: true,
+		play:     playSlowHandshake,
+	}, {
+		Name:     "reset-in-handshake",
+		Doc:      "the client closes before the SYN-ACK is there, and answers it with a RST",
+		Client:   givenUp,
+		Server:   halfOpen,
+		Networks: []Network{Wire},
+		Hold:     200 * time.Millisecond,
+		MaxHold:  900 * time.Millisecond,
+		together: true,
+		play:     playResetInHandshake,
+	}, {
+		Name:     "handshake-abandoned",
+		Doc:      "the client vanishes after its SYN: the server gives SYN_RECV up after 3 s (tcp_synack_retries 1)",
+		Client:   givenUp,
+		Server:   halfOpen,
+		Networks: []Network{Wire},
+		Takes:    synTimeout,
+		together: true,
+		sysctls:  [][2]string{{"net.ipv4.tcp_synack_retries", "1"}},
+		play:     playAbandoned,
+	}, {
+		Name:     "simultaneous-open",
+		Doc:      "both ends bind and connect to each other and their SYNs cross; the client closes first",
+		Client:   path(crossedSYN, closesFirst),
+		Server:   path(crossedSYN, closesSecond),
+		Networks: []Network{Wire},
+		play:     playSimultaneousOpen,
+	}}
+}
+
+func playRefused(ctx context.Context, st *stage) error {
+	for range st.p.N {
+		pr, err := st.begin(netip.AddrPort{}, st.serverAddr())
+		if err != nil {
+			return err
+		}
+		if err := st.fails(ctx, pr, unix.ECONNREFUSED, "refused"); err != nil {
+			return err
+		}
+	}
+	return st.await(ctx, census{})
+}
+
+// fails waits for the client's connect() to fail with want, and closes it.
+func (st *stage) fails(ctx context.Context, pr *pair, want unix.Errno, end string) error {
+	err := pr.client.finishConnect(ctx)
+	if !errors.Is(err, want) {
+		return fmt.Errorf("connect ended with %w instead of %s", cmpError(err), unix.ErrnoName(want))
+	}
+	st.ended(pr, end, "").ClientErrno = unix.ErrnoName(want)
+	return pr.client.close()
+}
+
+var errNone = errors.New("no error")
+
+// cmpError gives the absence of an error a name.
+func cmpError(err error) error {
+	if err == nil {
+		return errNone
+	}
+	return err
+}
+
+func playUnanswered(ctx context.Context, st *stage) error {
+	st.net.wire.setRule(func(*wire, segment) {})
+	pairs, begun, err := st.beginAll()
+	if err != nil {
+		return err
+	}
+	if err := st.await(ctx, census{tcp.SynSent: st.p.N}); err != nil {
+		return err
+	}
+	if err := st.held(); err != nil {
+		return err
+	}
+	for i, pr := range pairs {
+		if err := st.fails(ctx, pr, unix.ETIMEDOUT, "timeout"); err != nil {
+			return err
+		}
+		begun[i].endedBefore = time.Now()
+		st.conn(pr).ClientStays = []Stay{begun[i].atLeast(synTimeout, tcp.SynSent)}
+	}
+	return st.await(ctx, census{})
+}
+
+// beginAll sends N SYNs to the server and says when each was sent.
+func (st *stage) beginAll() ([]*pair, []bracket, error) {
+	pairs, begun := make([]*pair, st.p.N), make([]bracket, st.p.N)
+	for i := range pairs {
+		var err error
+		begun[i].begunAfter = time.Now()
+		if pairs[i], err = st.begin(netip.AddrPort{}, st.serverAddr()); err != nil {
+			return nil, nil, err
+		}
+		begun[i].begunBefore = time.Now()
+	}
+	return pairs, begun, nil
+}
+
+// playSlowHandshake delays the client's first ACK. The client says nothing
+// before it is accepted, since data would complete the handshake as well.
+func playSlowHandshake(ctx context.Context, st *stage) error {
+	delayed := map[flow]bool{}
+	st.net.wire.setRule(func(w *wire, s segment) {
+		if s.from == clientSide && s.flags&flagSYN == 0 && !delayed[s.flow()] {
+			delayed[s.flow()] = true
+			w.passAfter(st.p.Hold, s)
+			return
+		}
+		w.pass(s)
+	})
+	if err := st.listen(); err != nil {
+		return err
+	}
+	pairs, begun, err := st.beginAll()
+	if err != nil {
+		return err
+	}
+	for _, pr := range pairs {
+		if err := pr.client.finishConnect(ctx); err != nil {
+			return err
+		}
+	}
+	if err := st.held(); err != nil {
+		return err
+	}
+	if err := st.accept(ctx, pairs); err != nil {
+		return err
+	}
+	for i, pr := range pairs {
+		b := begun[i]
+		b.endedBefore = pr.accepted
+		if err := pr.exchange(ctx); err != nil {
+			return err
+		}
+		if err := closeBoth(ctx, pr.client, pr.server); err != nil {
+			return err
+		}
+		c := st.ended(pr, "fin", "fin")
+		c.TimeWaitCause = "netns_exit"
+		c.ServerStays = []Stay{b.atLeast(st.p.Hold, tcp.SynRecv)}
+	}
+	return st.await(ctx, census{tcp.TimeWait: st.p.N})
+}
+
+// A mailbag keeps, of each flow, the last segment that a rule held back, and
+// when what the rule waits for was delivered.
+type mailbag struct {
+	kept      map[flow]segment
+	delivered map[flow]time.Time
+}
+
+func newMailbag() *mailbag {
+	return &mailbag{kept: map[flow]segment{}, delivered: map[flow]time.Time{}}
+}
+
+// playResetInHandshake holds the SYN-ACKs back until the clients are gone.
+func playResetInHandshake(ctx context.Context, st *stage) error {
+	w, bag := st.net.wire, newMailbag()
+	w.setRule(func(w *wire, s segment) {
+		if s.is(flagSYN|flagACK, flagSYN|flagACK) {
+			bag.kept[s.flow()] = s.clone()
+			return
+		}
+		w.pass(s)
+		if s.flags&flagRST != 0 {
+			bag.delivered[s.flow()] = time.Now()
+		}
+	})
+	pairs, brackets, err := st.halfOpenAll(ctx, census{tcp.SynSent: st.p.N, tcp.SynRecv: st.p.N})
+	if err != nil {
+		return err
+	}
+	if err := st.held(); err != nil {
+		return err
+	}
+	if err := sleep(ctx, st.p.Hold); err != nil {
+		return err
+	}
+	for i, pr := range pairs {
+		if err := pr.client.close(); err != nil {
+			return err
+		}
+		brackets[i].endedAfter = time.Now()
+		w.locked(func() { w.pass(bag.kept[st.conn(pr).flow()]) })
+	}
+	if err := st.await(ctx, census{}); err != nil {
+		return err
+	}
+	w.locked(func() {
+		for i, pr := range pairs {
+			c := st.ended(pr, "", "reset_received")
+			c.RequestCause = "reset"
+			brackets[i].endedBefore = bag.delivered[c.flow()]
+			c.ServerStays = []Stay{brackets[i].stay(tcp.SynRecv)}
+		}
+	})
+	return nil
+}
+
+// halfOpenAll sends all SYNs and waits until there is what want says. The
+// brackets are those of SYN_RECV.
+func (st *stage) halfOpenAll(ctx context.Context, want census) ([]*pair, []bracket, error) {
+	if err := st.listen(); err != nil {
+		return nil, nil, err
+	}
+	pairs, brackets, err := st.beginAll()
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := st.await(ctx, want); err != nil {
+		return nil, nil, err
+	}
+	all := time.Now()
+	for i := range brackets {
+		brackets[i].begunBefore = all
+	}
+	return pairs, brackets, nil
+}
+
+// playAbandoned loses the SYN-ACKs. The clients close before they would send
+// their SYNs again.
+func playAbandoned(ctx context.Context, st *stage) error {
+	st.net.wire.setRule(func(w *wire, s segment) {
+		if s.from == clientSide {
+			w.pass(s)
+		}
+	})
+	pairs, brackets, err := st.halfOpenAll(ctx, census{tcp.SynSent: st.p.N, tcp.SynRecv: st.p.N})
+	if err != nil {
+		return err
+	}
+	for _, pr := range pairs {
+		if err := pr.client.close(); err != nil {
+			return err
+		}
+	}
+	if err := st.held(); err != nil {
+		return err
+	}
+	if err := st.await(ctx, census{}); err != nil {
+		return err
+	}
+	gone := time.Now()
+	for i, pr := range pairs {
+		brackets[i].endedBefore = gone
+		c := st.ended(pr, "", "timeout")
+		c.RequestCause = "timeout"
+		c.ServerStays = []Stay{brackets[i].atLeast(synTimeout, tcp.SynRecv)}
+	}
+	return nil
+}
+
+// firstPort is where ports begin that stories bind themselves: MaxN of them
+// end before the ephemeral ports do begin.
+const firstPort = 20_000
+
+func playSimultaneousOpen(ctx context.Context, st *stage) error {
+	st.net.wire.setRule(crossing(flagSYN, flagSYN|flagACK))
+	for i := range st.p.N {
+		pr, err := st.meet(ctx, uint16(firstPort+i))
+		if err != nil {
+			return err
+		}
+		if err := pr.exchange(ctx); err != nil {
+			return err
+		}
+		if err := closeBoth(ctx, pr.client, pr.server); err != nil {
+			return err
+		}
+		st.ended(pr, "fin", "fin").TimeWaitCause = "netns_exit"
+	}
+	return st.await(ctx, census{tcp.TimeWait: st.p.N})
+}
+
+// meet connects two bound sockets to each other.
+func (st *stage) meet(ctx context.Context, port uint16) (*pair, error) {
+	here, there := netip.AddrPortFrom(st.net.clientAddr, port), netip.AddrPortFrom(st.net.serverAddr, port)
+	server, err := st.socket(st.net.server)
+	if err != nil {
+		return nil, err
+	}
+	if err := server.bind(there); err != nil {
+		return nil, err
+	}
+	pr, err := st.begin(here, there)
+	if err != nil {
+		return nil, err
+	}
+	pr.server = server
+	if err := server.startConnect(here); err != nil {
+		return nil, err
+	}
+	if st.conn(pr).ServerCookie, err = server.cookie(); err != nil {
+		return nil, err
+	}
+	if err := pr.client.finishConnect(ctx); err != nil {
+		return nil, err
+	}
+	return pr, server.finishConnect(ctx)
+}
