@@ -24,17 +24,19 @@ static __always_inline const struct sock *retransmitting(const struct timer_list
 static __always_inline int connect_bound(const struct sock *sk)
 {
 	struct tt_head head = {
-		.time_ns = bpf_ktime_get_ns(),
 		.kind = TT_BOUND,
 		.old_state = TCP_SYN_SENT,
 	};
+	struct tt_sock copy;
 
 	if (sock_state(sk) != TCP_SYN_SENT ||
 	    BPF_CORE_READ((const struct inet_connection_sock *)sk, icsk_retransmits))
 		return 0;
-	if (!read_full_tuple(&head, sk) || !tuple_selected(&head))
+	head.time_ns = bpf_ktime_get_ns();
+	read_sock(&copy, sk);
+	if (!set_tuple(&head, &copy) || !tuple_selected(&head))
 		return 0;
-	head.cookie = read_cookie(&sk->__sk_common);
+	head.cookie = cookie_of(&copy);
 	if (owner_selected(head.cookie))
 		emit_head(&head);
 	return 0;
@@ -42,7 +44,7 @@ static __always_inline int connect_bound(const struct sock *sk)
 
 static __always_inline int timer_started(const struct timer_list *timer)
 {
-	__u64 handler = (__u64)BPF_CORE_READ(timer, function);
+	__u64 handler = (__u64)timer->function;
 
 	if (!handler)
 		return 0;
@@ -57,7 +59,7 @@ static __always_inline int timer_started(const struct timer_list *timer)
 
 static __always_inline int timer_detached(const struct timer_list *timer, void *ctx)
 {
-	__u64 handler = (__u64)BPF_CORE_READ(timer, function);
+	__u64 handler = (__u64)timer->function;
 
 	if (!handler)
 		return 0;
@@ -71,7 +73,7 @@ static __always_inline int timer_detached(const struct timer_list *timer, void *
 static __always_inline int timer_expires(const struct timer_list *timer)
 {
 	if (!config.request_handler ||
-	    (__u64)BPF_CORE_READ(timer, function) != config.request_handler)
+	    (__u64)timer->function != config.request_handler)
 		return 0;
 	return request_expires(owner_of(timer, struct request_sock, rsk_timer), timer);
 }

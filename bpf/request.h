@@ -10,9 +10,12 @@
 
 static __always_inline bool read_request(struct tt_head *head, const struct request_sock *req)
 {
-	if (!read_tuple(head, &req->__req_common) || !tuple_selected(head))
+	struct tt_sock copy;
+
+	read_sock(&copy, req);
+	if (!set_tuple(head, &copy) || !tuple_selected(head))
 		return false;
-	head->cookie = read_cookie(&req->__req_common);
+	head->cookie = cookie_of(&copy);
 	return true;
 }
 

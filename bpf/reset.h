@@ -61,32 +61,31 @@ static __always_inline bool read_answer(struct tt_head *head, const struct sk_bu
 	return true;
 }
 
-// The socket's state, where the socket is one of this connection: a timewait
-// socket's is its substate, and a listener's is of no connection.
-static __always_inline __u8 reset_state(const struct sock *sk)
+// Fills in all that the socket tells. It may be a full socket, a minisocket,
+// whose state is told otherwise, or a listener, which is no connection's.
+static __always_inline bool read_reset_sock(struct tt_head *head, const struct sock *sk)
 {
-	__u8 state = sock_state(sk);
+	struct tt_sock copy;
+	__u8 state;
 
-	if (state == TCP_TIME_WAIT)
-		return BPF_CORE_READ((const struct inet_timewait_sock *)sk, tw_substate);
-	if (state == TCP_NEW_SYN_RECV)
-		return TCP_SYN_RECV;
-	return state;
-}
-
-static __always_inline void read_reset_sock(struct tt_head *head, const struct sock *sk)
-{
-	__u8 state = sock_state(sk);
-
-	head->netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
-	head->old_state = reset_state(sk);
+	read_sock(&copy, sk);
+	if (!set_tuple(head, &copy))
+		return false;
+	state = member(&copy, skc_state);
+	head->old_state = state;
 	if (state != TCP_LISTEN)
-		head->cookie = read_cookie(&sk->__sk_common);
-	if (state != TCP_TIME_WAIT && state != TCP_NEW_SYN_RECV) {
+		head->cookie = cookie_of(&copy);
+	if (state == TCP_TIME_WAIT) {
+		head->old_state = BPF_CORE_READ((const struct inet_timewait_sock *)sk, tw_substate);
+	} else if (state == TCP_NEW_SYN_RECV) {
+		head->old_state = TCP_SYN_RECV;
+	} else {
+		set_released_port(head, sk);
 		head->err = BPF_CORE_READ(sk, sk_err);
 		if (in_process_context(sk))
 			head->flags |= TT_F_PROCESS;
 	}
+	return true;
 }
 
 static __always_inline void emit_reset(struct tt_head *head, __u16 reason)
@@ -118,8 +117,7 @@ static __always_inline int reset_sent(const struct sock *sk, const struct sk_buf
 	// The verifier of older kernels believes that sk is never NULL and drops
 	// the first test; reading the state of NULL gives 0.
 	if (sk && sock_state(sk)) {
-		known = read_full_or_mini_tuple(&head, sk);
-		read_reset_sock(&head, sk);
+		known = read_reset_sock(&head, sk);
 	} else if (skb) {
 		head.netns = BPF_CORE_READ(skb, dev, nd_net.net, ns.inum);
 	}
@@ -135,9 +133,7 @@ static __always_inline int reset_received(const struct sock *sk)
 		.kind = TT_RESET_RECEIVED,
 	};
 
-	if (!read_full_or_mini_tuple(&head, sk))
-		return 0;
-	read_reset_sock(&head, sk);
-	emit_reset(&head, 0);
+	if (read_reset_sock(&head, sk))
+		emit_reset(&head, 0);
 	return 0;
 }

@@ -35,13 +35,15 @@ static __always_inline int retransmitted(const struct sock *sk, const struct sk_
 	struct tt_head head = {
 		.time_ns = bpf_ktime_get_ns(),
 		.kind = TT_RETRANSMIT,
-		.old_state = sock_state(sk),
 	};
 	struct tt_retransmit *out;
+	struct tt_sock copy;
 
-	if (!read_full_tuple(&head, sk) || !tuple_selected(&head))
+	read_sock(&copy, sk);
+	if (!set_tuple(&head, &copy) || !tuple_selected(&head))
 		return 0;
-	head.cookie = read_cookie(&sk->__sk_common);
+	head.old_state = member(&copy, skc_state);
+	head.cookie = cookie_of(&copy);
 	if (!owner_selected(head.cookie))
 		return 0;
 	out = reserve(&head, sizeof(*out));

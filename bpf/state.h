@@ -12,7 +12,7 @@ static __always_inline __u64 make_cookie(const struct sock *sk)
 {
 	if (config.has_cookie_helper)
 		return bpf_get_socket_cookie((void *)sk);
-	return read_cookie(&sk->__sk_common);
+	return sk->__sk_common.skc_cookie.counter;
 }
 
 static __always_inline void emit_totals(const struct tt_head *closing, const struct tcp_sock *tp)
@@ -24,12 +24,12 @@ static __always_inline void emit_totals(const struct tt_head *closing, const str
 	totals = reserve(&head, sizeof(*totals));
 	if (!totals)
 		return;
-	totals->bytes_sent = BPF_CORE_READ(tp, bytes_sent);
-	totals->bytes_acked = BPF_CORE_READ(tp, bytes_acked);
-	totals->bytes_received = BPF_CORE_READ(tp, bytes_received);
-	totals->segs_out = BPF_CORE_READ(tp, segs_out);
-	totals->segs_in = BPF_CORE_READ(tp, segs_in);
-	totals->srtt_us = BPF_CORE_READ(tp, srtt_us) >> 3;
+	totals->bytes_sent = tp->bytes_sent;
+	totals->bytes_acked = tp->bytes_acked;
+	totals->bytes_received = tp->bytes_received;
+	totals->segs_out = tp->segs_out;
+	totals->segs_in = tp->segs_in;
+	totals->srtt_us = tp->srtt_us >> 3;
 	totals->pad = 0;
 	submit(totals);
 }
@@ -73,13 +73,14 @@ static __always_inline void emit_transition(struct tt_head *head, bool process)
 static __always_inline int state_changed(const struct sock *sk, int old, int new)
 {
 	struct tcp_sock *tp = bpf_skc_to_tcp_sock((void *)sk);
-	bool process = in_process_context(sk);
 	struct tt_head head = {
 		.time_ns = bpf_ktime_get_ns(),
 		.kind = TT_STATE,
 		.old_state = old,
 		.new_state = new,
 	};
+	struct tt_sock copy;
+	bool process;
 
 	if (!tp || old == new)
 		return 0;
@@ -87,13 +88,19 @@ static __always_inline int state_changed(const struct sock *sk, int old, int new
 		child_made(sk);
 		return 0;
 	}
-	if (!read_full_tuple(&head, sk))
+	read_sock(&copy, sk);
+	if (!set_tuple(&head, &copy))
 		return 0;
+	if (!head.local_port)
+		head.local_port = bpf_ntohs(tp->inet_conn.icsk_inet.inet_sport);
 	if (old == TCP_SYN_RECV && without_request(sk))
 		head.flags |= TT_F_NO_REQUEST;
 	if (!tuple_selected(&head))
 		return 0;
-	head.cookie = make_cookie(sk);
+	head.cookie = cookie_of(&copy);
+	if (!head.cookie)
+		head.cookie = make_cookie(sk);
+	process = sk->sk_lock.owned == 1;
 	if (process) {
 		head.flags |= TT_F_PROCESS;
 		remember_owner(head.cookie, bpf_get_current_pid_tgid() >> 32,
@@ -103,7 +110,7 @@ static __always_inline int state_changed(const struct sock *sk, int old, int new
 		return 0;
 	if (new == TCP_CLOSE && old != TCP_LISTEN)
 		emit_totals(&head, tp);
-	head.err = BPF_CORE_READ(sk, sk_err);
+	head.err = sk->sk_err;
 	emit_transition(&head, process);
 	return 0;
 }

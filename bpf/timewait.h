@@ -10,9 +10,12 @@
 
 static __always_inline bool read_timewait(struct tt_head *head, const struct inet_timewait_sock *tw)
 {
-	if (!read_tuple(head, &tw->__tw_common) || !tuple_selected(head))
+	struct tt_sock copy;
+
+	read_sock(&copy, tw);
+	if (!set_tuple(head, &copy) || !tuple_selected(head))
 		return false;
-	head->cookie = read_cookie(&tw->__tw_common);
+	head->cookie = cookie_of(&copy);
 	return owner_selected(head->cookie);
 }
 
@@ -39,17 +42,17 @@ static __always_inline int timewait_begins(const struct inet_timewait_sock *tw)
 static __always_inline int timewait_received(const struct inet_timewait_sock *tw)
 {
 	struct tt_head head = {
-		.time_ns = bpf_ktime_get_ns(),
 		.kind = TT_TIMEWAIT_FIN,
 		.old_state = TCP_FIN_WAIT2,
 		.new_state = TCP_TIME_WAIT,
 	};
 
-	head.cookie = read_cookie(&tw->__tw_common);
+	head.cookie = BPF_CORE_READ(tw, __tw_common.skc_cookie.counter);
 	if (!bpf_map_lookup_elem(&half_closed, &head.cookie) ||
 	    BPF_CORE_READ(tw, tw_substate) != TCP_TIME_WAIT)
 		return 0;
 	bpf_map_delete_elem(&half_closed, &head.cookie);
+	head.time_ns = bpf_ktime_get_ns();
 	if (read_timewait(&head, tw))
 		emit_head(&head);
 	return 0;
