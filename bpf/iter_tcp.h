@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0
+//
+// The sockets of a network namespace: full sockets, requests and timewait
+// sockets. Queues and timers are what sock_diag, and with it ss, reports
+// (tcp_diag_get_info, inet_sk_diag_fill, inet_twsk_diag_fill and
+// inet_req_diag_fill).
+#pragma once
+
+#include "iter.h"
+#include "sock.h"
+
+// include/net/inet_connection_sock.h: icsk_pending
+enum {
+	ICSK_TIME_RETRANS = 1,
+	ICSK_TIME_PROBE0 = 3,
+	ICSK_TIME_LOSS_PROBE = 5,
+	ICSK_TIME_REO_TIMEOUT = 6,
+};
+
+// Returns false for another family.
+static __always_inline bool list_tuple(struct tt_socket *out, const struct sock_common *skc)
+{
+	if (skc->skc_family == AF_INET) {
+		set_ipv4(out->local, skc->skc_rcv_saddr);
+		set_ipv4(out->remote, skc->skc_daddr);
+		out->family = 4;
+	} else if (skc->skc_family == AF_INET6) {
+		BPF_CORE_READ_INTO(&out->local, skc, skc_v6_rcv_saddr);
+		BPF_CORE_READ_INTO(&out->remote, skc, skc_v6_daddr);
+		out->family = is_mapped(out->local) || is_mapped(out->remote) ? 4 : 6;
+	} else {
+		return false;
+	}
+	out->local_port = skc->skc_num;
+	out->remote_port = bpf_ntohs(skc->skc_dport);
+	out->netns = skc->skc_net.net->ns.inum;
+	return true;
+}
+
+static __always_inline void arm(struct tt_socket *out, __u8 timer, unsigned long expires)
+{
+	out->timer = timer;
+	out->timer_jiffies = expires - (unsigned long)bpf_jiffies64();
+}
+
+static __always_inline unsigned long retransmit_expires(const struct inet_connection_sock *icsk)
+{
+	if (bpf_core_field_exists(struct sock___timer, tcp_retransmit_timer))
+		return ((const struct sock___timer *)icsk)->tcp_retransmit_timer.expires;
+	return icsk->icsk_retransmit_timer.expires;
+}
+
+static __always_inline const struct timer_list *
+keepalive_timer(const struct inet_connection_sock *icsk)
+{
+	if (bpf_core_field_exists(struct inet_connection_sock___timer, icsk_keepalive_timer))
+		return &((const struct inet_connection_sock___timer *)icsk)->icsk_keepalive_timer;
+	return &((const struct sock *)icsk)->sk_timer;
+}
+
+static __always_inline void list_timer(struct tt_socket *out, const struct inet_connection_sock *icsk)
+{
+	const struct timer_list *keepalive;
+
+	switch (icsk->icsk_pending) {
+	case ICSK_TIME_RETRANS:
+	case ICSK_TIME_LOSS_PROBE:
+	case ICSK_TIME_REO_TIMEOUT:
+		out->retransmits = icsk->icsk_retransmits;
+		arm(out, TT_TIMER_RETRANSMIT, retransmit_expires(icsk));
+		return;
+	case ICSK_TIME_PROBE0:
+		out->retransmits = icsk->icsk_probes_out;
+		arm(out, TT_TIMER_PROBE, retransmit_expires(icsk));
+		return;
+	}
+	keepalive = keepalive_timer(icsk);
+	if (keepalive->entry.pprev) {
+		out->retransmits = icsk->icsk_probes_out;
+		arm(out, TT_TIMER_KEEPALIVE, keepalive->expires);
+	}
+}
+
+static __always_inline void list_descriptor(struct tt_socket *out, const struct sock *sk)
+{
+	struct socket *socket = sk->sk_socket;
+
+	if (socket)
+		out->inode = BPF_CORE_READ((struct socket_alloc *)socket, vfs_inode.i_ino);
+	else if (sk->sk_flags & (1 << SOCK_DEAD))
+		out->flags |= TT_S_ORPHAN;
+	else
+		out->flags |= TT_S_UNACCEPTED;
+	if (sk->sk_flags & (1 << SOCK_KEEPOPEN))
+		out->flags |= TT_S_KEEPALIVE;
+}
+
+static __always_inline void list_full(struct tt_socket *out, const struct tcp_sock *tp)
+{
+	const struct sock *sk = (const struct sock *)tp;
+
+	out->object = TT_FULL;
+	out->drops = sk->sk_drops.counter;
+	list_descriptor(out, sk);
+	if (out->state == TCP_LISTEN) {
+		out->recv_q = sk->sk_ack_backlog;
+		out->send_q = sk->sk_max_ack_backlog;
+		return;
+	}
+	out->recv_q = tp->rcv_nxt - tp->copied_seq;
+	if ((__s32)out->recv_q < 0)
+		out->recv_q = 0;
+	out->send_q = tp->write_seq - tp->snd_una;
+	list_timer(out, &tp->inet_conn);
+}
+
+static __always_inline void list_request(struct tt_socket *out, const struct request_sock *req)
+{
+	out->object = TT_REQUEST;
+	out->state = TCP_SYN_RECV;
+	out->retransmits = req->num_retrans;
+	arm(out, TT_TIMER_RETRANSMIT, req->rsk_timer.expires);
+}
+
+static __always_inline void list_timewait(struct tt_socket *out, const struct inet_timewait_sock *tw)
+{
+	out->object = TT_TIMEWAIT;
+	out->state = tw->tw_substate;
+	arm(out, TT_TIMER_TIMEWAIT, tw->tw_timer.expires);
+}
+
+static __always_inline int list_socket(struct bpf_iter__tcp *ctx)
+{
+	struct sock_common *skc = ctx->sk_common;
+	struct tt_socket out = {};
+	struct tcp_timewait_sock *tw;
+	struct tcp_request_sock *req;
+	struct tcp_sock *tp;
+
+	if (!skc || !list_tuple(&out, skc))
+		return 0;
+	out.time_ns = bpf_ktime_get_ns();
+	out.cookie = settle_cookie(skc);
+	out.uid = ctx->uid;
+	out.state = skc->skc_state;
+	tp = bpf_skc_to_tcp_sock(skc);
+	if (tp) {
+		list_full(&out, tp);
+	} else if ((tw = bpf_skc_to_tcp_timewait_sock(skc))) {
+		list_timewait(&out, (const struct inet_timewait_sock *)tw);
+	} else if ((req = bpf_skc_to_tcp_request_sock(skc))) {
+		list_request(&out, (const struct request_sock *)req);
+	} else {
+		return 0;
+	}
+	bpf_seq_write(ctx->meta->seq, &out, sizeof(out));
+	return 0;
+}
