@@ -57,10 +57,10 @@ func (w *writer) spans(c *conn.Connection, until event.Time) {
 		w.comma()
 		w.b = append(w.b, '{')
 		w.state("state", s.State)
-		ns := int64(length(s, until))
-		if s.BeginKnown {
+		switch ns := int64(length(s, until)); {
+		case s.BeginKnown:
 			w.int("ns", ns)
-		} else {
+		case ns > 0:
 			w.int("at_least_ns", ns)
 		}
 		w.close('}')
@@ -97,8 +97,9 @@ func (w *writer) durations(c *conn.Connection, until event.Time) {
 		partly[s.State] = partly[s.State] || !s.BeginKnown || c.SpansCut > 0
 	}
 	for s := range seen {
+		seen[s] = seen[s] && (total[s] > 0 || !partly[s])
 		anyWhole = anyWhole || seen[s] && !partly[s]
-		anyPartly = anyPartly || partly[s]
+		anyPartly = anyPartly || seen[s] && partly[s]
 	}
 	write := func(name string, want bool) {
 		w.open(name, '{')

@@ -4,11 +4,11 @@ package suggest
 import "strings"
 
 // Closest returns the candidate that differs least from word, without regard
-// to case, or "" where none is close: at most a third of the word's letters,
-// rounded up, may have to be typed anew. A candidate that begins with word is close too.
+// to case, or "" where none is close: a third of the word's letters may be
+// wrong, and one at least. A candidate that begins with word is close too.
 func Closest(word string, candidates []string) string {
 	word = strings.ToLower(word)
-	best, least := "", (len(word)+2)/3+1
+	best, least := "", max(1, len(word)/3)+1
 	for _, c := range candidates {
 		low := strings.ToLower(c)
 		d := distance(word, low)
