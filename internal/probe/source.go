@@ -36,6 +36,8 @@ type Source struct {
 	ledger   ledger
 	order    order
 	clock    event.Clock
+
+	rearmed uint64 // records of a timewait timer that was only armed again
 }
 
 // Open loads and attaches every program that this kernel allows. It returns
@@ -134,9 +136,12 @@ func (s *Source) drain() (more bool, err error) {
 			return false, fmt.Errorf("read the ring: %w", err)
 		}
 		err = s.decoder.Decode(s.record.RawSample, s.order.next())
-		if err == nil {
+		switch err {
+		case nil:
 			s.order.added()
-		} else if err != bpf.ErrSkip {
+		case bpf.ErrSkip:
+			s.rearmed++
+		default:
 			return false, fmt.Errorf("decode a record of the ring: %w", err)
 		}
 	}
@@ -166,9 +171,13 @@ func (s *Source) finish(handle event.Handler) error {
 // Clock ties the events' time to the wall clock.
 func (s *Source) Clock() event.Clock { return s.clock }
 
-// Tally returns the count of records of each kind since Open, as of the last
+// Tally returns the count of events of each kind since Open, as of the last
 // poll.
-func (s *Source) Tally() [event.NumKinds]Tally { return s.ledger.known }
+func (s *Source) Tally() [event.NumKinds]Tally {
+	tally := s.ledger.known
+	tally[event.TimeWaitEnd].Sent -= s.rearmed
+	return tally
+}
 
 // Close releases what Open acquired. It may be called after Run, or instead.
 func (s *Source) Close() error {

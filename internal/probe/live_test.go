@@ -1,0 +1,276 @@
+//go:build linux
+
+package probe_test
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/filter"
+	"github.com/tcptrace/tcptrace/internal/lab"
+	"github.com/tcptrace/tcptrace/internal/probe"
+	"github.com/tcptrace/tcptrace/internal/tcp"
+)
+
+// A life is what was said of one connection, in the order of saying.
+type life struct {
+	conn   *conn.Connection
+	states []string // first to last
+	stays  map[string]time.Duration
+	ended  int
+	causes []string
+}
+
+// A sighting is all that was said of a story's namespaces.
+type sighting struct {
+	lives       []*life
+	transitions map[lab.Transition]int
+	illegal     int
+	lost        uint64
+	received    uint64 // events
+	sent        uint64 // that the kernel side says to have sent
+}
+
+// watch runs the story under a live source that sees only the story's
+// namespaces, and returns what the tracker made of it.
+func watch(t *testing.T, name string, params lab.Params, options probe.Options) (*lab.Truth, *sighting) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Fatal("live tests trace real sockets: run them as root")
+	}
+	story, err := lab.Lookup(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &watcher{tracker: conn.New(conn.Options{}), seen: sighting{transitions: map[lab.Transition]int{}}, byConn: map[*conn.Connection]*life{}}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	done := make(chan error, 1)
+	var source *probe.Source
+	params.Ready = func(netns []uint32) error {
+		options.Filter.NetNS = netns
+		if source, err = probe.Open(options); err != nil {
+			return err
+		}
+		go func() { done <- source.Run(ctx, w.handle) }()
+		return nil
+	}
+	truth, err := story.Run(ctx, params)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	for _, tally := range source.Tally() {
+		w.seen.sent += tally.Sent
+	}
+	if err := source.Close(); err != nil {
+		t.Fatal(err)
+	}
+	w.tracker.Finish(w.last, w.change)
+	return truth, &w.seen
+}
+
+type watcher struct {
+	tracker *conn.Tracker
+	last    event.Time
+	seen    sighting
+	byConn  map[*conn.Connection]*life
+}
+
+func (w *watcher) handle(ev *event.Event) {
+	w.last = ev.Time
+	if ev.Kind != event.Lost {
+		w.seen.received++
+	}
+	w.tracker.Handle(ev, w.change)
+}
+
+func (w *watcher) change(c *conn.Change) {
+	if c.Kind == conn.Lost {
+		w.seen.lost += c.Event.Loss.Count
+		return
+	}
+	if c.Conn == nil {
+		return
+	}
+	l := w.byConn[c.Conn]
+	if l == nil {
+		l = &life{conn: c.Conn, stays: map[string]time.Duration{}}
+		w.byConn[c.Conn] = l
+		w.seen.lives = append(w.seen.lives, l)
+	}
+	switch c.Kind {
+	case conn.Transition:
+		w.seen.transitions[lab.Transition{Old: c.Old, New: c.New}]++
+		if c.Illegal {
+			w.seen.illegal++
+		}
+		if len(l.states) == 0 {
+			l.states = append(l.states, c.Old.String())
+		}
+		l.states = append(l.states, c.New.String())
+		if c.InStateKnown {
+			l.stays[c.Old.String()] += c.InState
+		}
+		if c.Cause != event.CauseUnknown {
+			l.causes = append(l.causes, c.Cause.String())
+		}
+	case conn.Ended:
+		l.ended++
+	}
+}
+
+// end picks the life of one end of a connection out of what was seen.
+func (s *sighting) end(t *testing.T, netns uint32, cookie lab.Cookie, local, remote netip.AddrPort) *life {
+	t.Helper()
+	var found []*life
+	for _, l := range s.lives {
+		same := l.conn.Local == local && l.conn.Remote == remote
+		if cookie != 0 {
+			same = l.conn.ID.Cookie == uint64(cookie)
+		}
+		if same && l.conn.ID.NetNS == netns {
+			found = append(found, l)
+		}
+	}
+	if len(found) != 1 {
+		t.Errorf("%v -> %v, cookie %v: seen as %d connections, want 1", local, remote, cookie, len(found))
+		return nil
+	}
+	return found[0]
+}
+
+// compare holds what was seen against the truth: each life whole, and nothing
+// beside them.
+func compare(t *testing.T, truth *lab.Truth, seen *sighting) {
+	t.Helper()
+	if seen.lost != 0 || seen.illegal != 0 || seen.received != seen.sent {
+		t.Errorf("%d events lost, %d illegal transitions, %d sent and %d received", seen.lost, seen.illegal, seen.sent, seen.received)
+	}
+	lives := len(truth.Listeners)
+	for _, c := range truth.Conns {
+		if len(c.ClientStates) > 0 {
+			lives++
+			l := seen.end(t, c.ClientNetNS, c.ClientCookie, c.Client, c.Server)
+			compareEnd(t, l, conn.Client, c.ClientStates, c.ClientStays, c.ClientEnd, c.TimeWaitCause)
+		}
+		if len(c.ServerStates) > 0 {
+			lives++
+			l := seen.end(t, c.ServerNetNS, c.ServerCookie, c.Server, c.Client)
+			role := conn.Server
+			if slices.Contains(c.ServerStates, "SYN_SENT") {
+				role = conn.Client // a simultaneous open has two
+			}
+			compareEnd(t, l, role, c.ServerStates, c.ServerStays, c.ServerEnd, c.TimeWaitCause)
+		}
+	}
+	if len(seen.lives) != lives {
+		t.Errorf("%d connections and listeners seen, want %d", len(seen.lives), lives)
+	}
+}
+
+func compareEnd(t *testing.T, l *life, role conn.Role, states []string, stays []lab.Stay, end, cause string) {
+	t.Helper()
+	if l == nil {
+		return
+	}
+	c := l.conn
+	who := fmt.Sprintf("%v %v -> %v", role, c.Local, c.Remote)
+	if got, want := strings.Join(l.states, " "), strings.Join(states, " "); got != want {
+		t.Errorf("%s:\n got %s\nwant %s", who, got, want)
+	}
+	if c.Role != role || !c.Complete || l.ended != 1 {
+		t.Errorf("%s: role %v, complete %v, ended %d times", who, c.Role, c.Complete, l.ended)
+	}
+	if end != "" && c.End.String() != end {
+		t.Errorf("%s: end %q, want %q", who, c.End, end)
+	}
+	if hasMinisocket(states) && cause != "" && !slices.Equal(l.causes, []string{cause}) {
+		t.Errorf("%s: causes %q, want %q", who, l.causes, cause)
+	}
+	for _, stay := range stays {
+		if got := l.stays[stay.State]; got < stay.Min || got > stay.Max {
+			t.Errorf("%s: %v in %s, want %v to %v", who, got, stay.State, stay.Min, stay.Max)
+		}
+	}
+}
+
+// hasMinisocket reports whether an end with these states is the one that the
+// truth's TimeWaitCause speaks of.
+func hasMinisocket(states []string) bool {
+	return slices.Contains(states, tcp.TimeWait.String())
+}
+
+// paths spells the states of a story's two ends.
+func paths(t *testing.T, name string) (client, server string) {
+	t.Helper()
+	story, err := lab.Lookup(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(story.ClientStates(), " "), strings.Join(story.ServerStates(), " ")
+}
+
+func families(t *testing.T, run func(*testing.T, lab.Params)) {
+	for _, ipv6 := range []bool{false, true} {
+		name := "ipv4"
+		if ipv6 {
+			name = "ipv6"
+		}
+		t.Run(name, func(t *testing.T) { run(t, lab.Params{IPv6: ipv6}) })
+	}
+}
+
+// Every story of the lab, whole: both ends, both families, each state in its
+// order, with the durations, causes and ends that the story forces.
+func TestLive_Stories(t *testing.T) {
+	for _, story := range lab.Stories() {
+		if story.Name == "churn" {
+			continue
+		}
+		t.Run(story.Name, func(t *testing.T) {
+			if story.Takes > 30*time.Second && testing.Short() {
+				t.Skipf("it takes %v", story.Takes)
+			}
+			families(t, func(t *testing.T, params lab.Params) {
+				truth, seen := watch(t, story.Name, params, probe.Options{})
+				compare(t, truth, seen)
+			})
+		})
+	}
+}
+
+// A ring too small for a flood loses events; each of them is counted.
+func TestLive_TinyRing_ReceivedAndLostAreWhatWasSent(t *testing.T) {
+	families(t, func(t *testing.T, params lab.Params) {
+		params.Rate = 0
+		params.Duration = time.Second
+		_, seen := watch(t, "churn", params, probe.Options{
+			RingBytes: os.Getpagesize(), Poll: 200 * time.Millisecond, Filter: filter.Filter{},
+		})
+		if seen.lost == 0 {
+			t.Fatal("nothing was lost: the test shows nothing")
+		}
+		if seen.received+seen.lost != seen.sent {
+			t.Errorf("%d received + %d lost, %d sent", seen.received, seen.lost, seen.sent)
+		}
+		client, server := paths(t, "churn")
+		for _, l := range seen.lives {
+			states := strings.Join(l.states, " ")
+			if l.conn.Complete && states != client && states != server {
+				t.Fatalf("%v -> %v is said to be complete: %s", l.conn.Local, l.conn.Remote, states)
+			}
+		}
+	})
+}
