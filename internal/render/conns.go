@@ -47,7 +47,7 @@ func (o *Options) AppendConn(b []byte, c *conn.Change) []byte {
 	l.pad(timeWidth)
 	l.subject(c)
 	life, known := lifetime(c)
-	l.inOld(&conn.Change{InState: life, InStateKnown: known})
+	l.right(life, known, lifeWidth)
 	l.pad(lifeWidth)
 	l.end(c.Conn)
 	l.pad(endWidth)
@@ -76,24 +76,21 @@ func (l *line) spans(c *conn.Change) {
 	if c.Conn.SpansCut > 0 {
 		l.text("... ")
 	}
+	sep := ""
 	for i := range c.Conn.Spans {
-		s := &c.Conn.Spans[i]
-		if !s.State.Valid() || s.State == tcp.Close {
+		stay := &c.Conn.Spans[i]
+		if stay.State == tcp.Close {
 			continue
 		}
-		if i > 0 {
-			l.text(" ")
-		}
-		l.state(s.State)
-		l.text(" ")
-		if !s.BeginKnown {
-			l.text(">=")
-		}
-		end := s.End
+		end := stay.End
 		if end == 0 {
 			end = until
 		}
-		l.b = AppendDuration(l.b, end.Sub(s.Begin))
+		l.text(sep)
+		l.state(stay.State)
+		l.text(" ")
+		l.b = appendAtLeast(l.b, end.Sub(stay.Begin), stay.BeginKnown)
+		sep = " "
 	}
 }
 

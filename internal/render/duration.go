@@ -47,3 +47,15 @@ func appendPair(b []byte, d, major time.Duration, majorName byte, minor time.Dur
 	rest := d % major / minor
 	return append(b, '0'+byte(rest/10), '0'+byte(rest%10), minorName)
 }
+
+// appendAtLeast appends a time that was seen whole, or of which only the end
+// was seen, or nothing at all.
+func appendAtLeast(b []byte, d time.Duration, known bool) []byte {
+	switch {
+	case known:
+		return AppendDuration(b, d)
+	case d > 0:
+		return AppendDuration(append(b, ">="...), d)
+	}
+	return append(b, '-')
+}

@@ -112,23 +112,15 @@ func (l *line) transition(c *conn.Change) {
 		l.paint(alarm, "(illegal)")
 	}
 	l.pad(eventWidth)
-	l.inOld(c)
+	l.right(c.InState, c.InStateKnown, inOldWidth)
 	l.actor(c, &c.Task)
 }
 
-// inOld writes the time spent in the old state, to the right of its column.
-func (l *line) inOld(c *conn.Change) {
+// right writes a time to the right of its column.
+func (l *line) right(d time.Duration, known bool, width int) {
 	var buf [24]byte
-	text := buf[:0]
-	switch {
-	case c.InStateKnown:
-		text = AppendDuration(text, c.InState)
-	case c.InState > 0:
-		text = AppendDuration(append(text, ">="...), c.InState)
-	default:
-		text = append(text, '-')
-	}
-	for n := len(text); n < inOldWidth; n++ {
+	text := appendAtLeast(buf[:0], d, known)
+	for n := len(text); n < width; n++ {
 		l.b = append(l.b, ' ')
 	}
 	l.b = append(l.b, text...)
@@ -191,7 +183,7 @@ func (l *line) ended(c *conn.Change) {
 	}
 	l.pad(eventWidth)
 	life, known := lifetime(c)
-	l.inOld(&conn.Change{InState: life, InStateKnown: known})
+	l.right(life, known, inOldWidth)
 }
 
 // lifetime returns how long a connection has lived, or lived at least.
