@@ -45,22 +45,33 @@ static __always_inline void arm(struct tt_socket *out, __u8 timer, unsigned long
 
 static __always_inline unsigned long retransmit_expires(const struct inet_connection_sock *icsk)
 {
+	const struct sock___timer *moved = (const void *)icsk;
+
 	if (bpf_core_field_exists(struct sock___timer, tcp_retransmit_timer))
-		return ((const struct sock___timer *)icsk)->tcp_retransmit_timer.expires;
-	return icsk->icsk_retransmit_timer.expires;
+		return BPF_CORE_READ(moved, tcp_retransmit_timer.expires);
+	return BPF_CORE_READ(icsk, icsk_retransmit_timer.expires);
 }
 
-static __always_inline const struct timer_list *
-keepalive_timer(const struct inet_connection_sock *icsk)
+// Reports whether the keepalive timer is armed, and if so until when.
+static __always_inline bool keepalive_expires(const struct inet_connection_sock *icsk,
+					      unsigned long *expires)
 {
-	if (bpf_core_field_exists(struct inet_connection_sock___timer, icsk_keepalive_timer))
-		return &((const struct inet_connection_sock___timer *)icsk)->icsk_keepalive_timer;
-	return &((const struct sock *)icsk)->sk_timer;
+	const struct inet_connection_sock___timer *moved = (const void *)icsk;
+	const struct sock *sk = (const void *)icsk;
+
+	// Each branch reads for itself: a choice of two addresses would be
+	// computed where one of the members does not exist.
+	if (bpf_core_field_exists(struct inet_connection_sock___timer, icsk_keepalive_timer)) {
+		*expires = BPF_CORE_READ(moved, icsk_keepalive_timer.expires);
+		return BPF_CORE_READ(moved, icsk_keepalive_timer.entry.pprev) != NULL;
+	}
+	*expires = BPF_CORE_READ(sk, sk_timer.expires);
+	return BPF_CORE_READ(sk, sk_timer.entry.pprev) != NULL;
 }
 
 static __always_inline void list_timer(struct tt_socket *out, const struct inet_connection_sock *icsk)
 {
-	const struct timer_list *keepalive;
+	unsigned long expires;
 
 	switch (icsk->icsk_pending) {
 	case ICSK_TIME_RETRANS:
@@ -74,24 +85,24 @@ static __always_inline void list_timer(struct tt_socket *out, const struct inet_
 		arm(out, TT_TIMER_PROBE, retransmit_expires(icsk));
 		return;
 	}
-	keepalive = keepalive_timer(icsk);
-	if (keepalive->entry.pprev) {
+	if (keepalive_expires(icsk, &expires)) {
 		out->retransmits = icsk->icsk_probes_out;
-		arm(out, TT_TIMER_KEEPALIVE, keepalive->expires);
+		arm(out, TT_TIMER_KEEPALIVE, expires);
 	}
 }
 
 static __always_inline void list_descriptor(struct tt_socket *out, const struct sock *sk)
 {
+	unsigned long flags = sk->__sk_common.skc_flags;
 	struct socket *socket = sk->sk_socket;
 
 	if (socket)
 		out->inode = BPF_CORE_READ((struct socket_alloc *)socket, vfs_inode.i_ino);
-	else if (sk->sk_flags & (1 << SOCK_DEAD))
+	else if (flags & (1 << SOCK_DEAD))
 		out->flags |= TT_S_ORPHAN;
 	else
 		out->flags |= TT_S_UNACCEPTED;
-	if (sk->sk_flags & (1 << SOCK_KEEPOPEN))
+	if (flags & (1 << SOCK_KEEPOPEN))
 		out->flags |= TT_S_KEEPALIVE;
 }
 

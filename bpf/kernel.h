@@ -98,6 +98,7 @@ struct sock_common {
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
 	atomic64_t skc_cookie;
+	unsigned long skc_flags;
 };
 
 typedef struct {
@@ -118,7 +119,7 @@ typedef struct {
 	int counter;
 } atomic_t;
 
-// include/net/sock.h, enum sock_flags: bits of sk_flags.
+// include/net/sock.h, enum sock_flags: bits of skc_flags.
 enum {
 	SOCK_DEAD = 0, // its process has closed it
 	SOCK_KEEPOPEN = 3,
@@ -129,7 +130,6 @@ struct sock {
 	socket_lock_t sk_lock;
 	int sk_err;
 	struct socket *sk_socket; // NULL: no descriptor, not yet or no more
-	unsigned long sk_flags;
 	__u16 sk_protocol;
 	atomic_t sk_drops;
 	__u32 sk_ack_backlog; // of a listener: connections that wait for accept()
