@@ -1,0 +1,245 @@
+//go:build linux
+
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+	"github.com/cilium/ebpf/link"
+	"github.com/cilium/ebpf/rlimit"
+	"golang.org/x/sys/unix"
+
+	"github.com/tcptrace/tcptrace/internal/bpf"
+	"github.com/tcptrace/tcptrace/internal/event"
+)
+
+// A Reader takes snapshots. It keeps its BPF programs loaded, which cost
+// nothing while no snapshot is taken.
+type Reader struct {
+	programs bpf.SnapshotPrograms
+	sockets  *link.Iter // those of the namespace of the thread that opens it
+	files    *link.Iter // descriptors, of every process of the PID namespace
+	hz       uint64     // jiffies a second
+	cookies  bool       // the iterators make cookies
+
+	mu      sync.Mutex // held by Take
+	scratch []uint64
+	last    int // how many sockets there were
+}
+
+// features are what the kernel offers beyond the iterators.
+type features struct {
+	cookieHelper bool // iterators may make a socket's cookie (Linux 5.12)
+	sockFromFile bool // a helper leads from a file to its socket (Linux 5.11)
+}
+
+// Open loads the iterators. It returns ErrPrivileges where the process may not
+// load them and ErrUnsupported where the kernel has none.
+func Open() (*Reader, error) {
+	types, err := btf.LoadKernelSpec()
+	if err != nil {
+		return nil, fmt.Errorf("%w: read the kernel's BTF: %w", ErrUnsupported, err)
+	}
+	for _, name := range []string{"bpf_iter_tcp", "bpf_iter_task_file"} {
+		if !hasFunction(types, name) {
+			return nil, fmt.Errorf("%w: no %s", ErrUnsupported, name)
+		}
+	}
+	return open(types, features{
+		cookieHelper: hasFunction(types, "bpf_get_socket_ptr_cookie"),
+		sockFromFile: hasFunction(types, "bpf_sock_from_file"),
+	})
+}
+
+func hasFunction(types *btf.Spec, name string) bool {
+	var fn *btf.Func
+	return types.TypeByName(name, &fn) == nil
+}
+
+func open(types *btf.Spec, has features) (*Reader, error) {
+	if err := rlimit.RemoveMemlock(); err != nil {
+		return nil, fmt.Errorf("lift the limit on locked memory: %w", explain(err))
+	}
+	spec, err := bpf.LoadSnapshot()
+	if err != nil {
+		return nil, fmt.Errorf("read the snapshot's BPF object: %w", err)
+	}
+	err = errors.Join(
+		spec.Variables[bpf.SnapshotVarHasCookieHelper].Set(has.cookieHelper),
+		spec.Variables[bpf.SnapshotVarHasSockFromFile].Set(has.sockFromFile),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("set the snapshot's configuration: %w", err)
+	}
+	r := &Reader{hz: ticksPerSecond(), cookies: has.cookieHelper, scratch: make([]uint64, scratchWords)}
+	options := ebpf.CollectionOptions{Programs: ebpf.ProgramOptions{KernelTypes: types}}
+	if err := spec.LoadAndAssign(&r.programs, &options); err != nil {
+		return nil, fmt.Errorf("load the snapshot's iterators: %w", explain(err))
+	}
+	if err := r.attach(); err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	return r, nil
+}
+
+func (r *Reader) attach() error {
+	var err error
+	if r.sockets, err = link.AttachIter(link.IterOptions{Program: r.programs.TtIterTcp}); err != nil {
+		return fmt.Errorf("attach tt_iter_tcp: %w", explain(err))
+	}
+	if r.files, err = link.AttachIter(link.IterOptions{Program: r.programs.TtIterFile}); err != nil {
+		return fmt.Errorf("attach tt_iter_file: %w", explain(err))
+	}
+	return nil
+}
+
+// Close unloads the programs.
+func (r *Reader) Close() error {
+	var errs []error
+	if r.sockets != nil {
+		errs = append(errs, r.sockets.Close())
+	}
+	if r.files != nil {
+		errs = append(errs, r.files.Close())
+	}
+	return errors.Join(append(errs, r.programs.Close())...)
+}
+
+// Take opens a Reader for a single snapshot.
+func Take(ctx context.Context, opts Options) (*Snapshot, error) {
+	r, err := Open()
+	if err != nil {
+		return nil, err
+	}
+	snap, err := r.Take(ctx, opts)
+	return snap, errors.Join(err, r.Close())
+}
+
+// Take lists the sockets. It may be called from several goroutines, which
+// wait for each other; a snapshot is the caller's. If ctx ends, so does Take,
+// with its error.
+func (r *Reader) Take(ctx context.Context, opts Options) (*Snapshot, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	snap := &Snapshot{Time: now(), Sockets: make([]Socket, 0, r.last+r.last/8)}
+	join := &joiner{snap: snap, held: opts.Held, read: map[uint32]bool{}}
+	if err := r.listNamespaces(ctx, opts.Namespaces, join); err != nil {
+		return nil, err
+	}
+	if err := r.listHolders(ctx, join); err != nil {
+		return nil, err
+	}
+	if opts.Held {
+		if err := r.listHeld(ctx, join); err != nil {
+			return nil, err
+		}
+	}
+	join.finish()
+	r.last = len(snap.Sockets)
+	return snap, nil
+}
+
+// listNamespaces reads the sockets of the given namespaces.
+func (r *Reader) listNamespaces(ctx context.Context, namespaces []NetNS, join *joiner) error {
+	if len(namespaces) == 0 {
+		namespaces = []NetNS{{Path: ownNamespace()}}
+	}
+	err := r.visit(ctx, byPath(namespaces), join)
+	if err != nil {
+		return err
+	}
+	join.index()
+	return nil
+}
+
+// listHeld reads the sockets of the namespaces that are known from descriptors
+// only.
+func (r *Reader) listHeld(ctx context.Context, join *joiner) error {
+	held := byHolder(join)
+	if len(held) == 0 {
+		return nil
+	}
+	if err := r.visit(ctx, held, join); err != nil {
+		return err
+	}
+	join.index()
+	join.late()
+	return nil
+}
+
+// listSockets reads those of the calling thread's namespace.
+func (r *Reader) listSockets(ctx context.Context, snap *Snapshot) error {
+	if !r.cookies {
+		if err := makeCookies(); err != nil {
+			return err
+		}
+	}
+	iterator, err := r.sockets.Open()
+	if err != nil {
+		return fmt.Errorf("open tt_iter_tcp: %w", explain(err))
+	}
+	defer iterator.Close()
+	var bad error
+	err = readRecords(ctx, iterator, r.scratch, func(raw []bpf.SnapshotTtSocket) {
+		for i := range raw {
+			var s Socket
+			if err := decode(&raw[i], r.hz, &s); err != nil {
+				bad = err
+				continue
+			}
+			snap.Sockets = append(snap.Sockets, s)
+		}
+	})
+	if err := errors.Join(err, bad); err != nil {
+		return fmt.Errorf("read tt_iter_tcp: %w", err)
+	}
+	return nil
+}
+
+func (r *Reader) listHolders(ctx context.Context, join *joiner) error {
+	iterator, err := r.files.Open()
+	if err != nil {
+		return fmt.Errorf("open tt_iter_file: %w", explain(err))
+	}
+	defer iterator.Close()
+	err = readRecords(ctx, iterator, r.scratch, func(raw []bpf.SnapshotTtHolder) {
+		for i := range raw {
+			join.add(&raw[i])
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("read tt_iter_file: %w", err)
+	}
+	return nil
+}
+
+// explain adds the remedy to an error that the kernel gave for want of
+// privileges.
+func explain(err error) error {
+	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
+		return fmt.Errorf("%w (%v)", ErrPrivileges, err)
+	}
+	return err
+}
+
+// now reads the clock of the kernel's time stamps.
+func now() event.Time {
+	var t unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &t) // cannot fail for this clock
+	return event.Time(t.Nano())
+}
+
+// ticksPerSecond returns HZ: the coarse clock advances by one jiffy.
+func ticksPerSecond() uint64 {
+	var resolution unix.Timespec
+	if err := unix.ClockGetres(unix.CLOCK_MONOTONIC_COARSE, &resolution); err != nil || resolution.Nano() <= 0 {
+		return 250
+	}
+	return uint64(time.Second) / uint64(resolution.Nano())
+}
