@@ -96,6 +96,9 @@ func conclude(stderr io.Writer, s trace.Summary) {
 	if s.Lost > 0 {
 		fmt.Fprintf(stderr, "tcptrace: %d events were lost, the kernel side had no room for them; a larger --ring-size helps\n", s.Lost)
 	}
+	if s.Dropped > 0 {
+		fmt.Fprintf(stderr, "tcptrace: %d connections were not followed to their end: too many at once\n", s.Dropped)
+	}
 	if s.Unjudged > 0 {
 		fmt.Fprintf(stderr, "tcptrace: %d connections left out: whose they are never became known\n", s.Unjudged)
 	}

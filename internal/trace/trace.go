@@ -10,6 +10,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/filter"
+	"github.com/tcptrace/tcptrace/internal/tcp"
 )
 
 // A Source hands over events in order of time, from one goroutine, until ctx
@@ -50,6 +51,10 @@ type Summary struct {
 	// Unjudged counts connections that were left out because what the filter
 	// asks for, their process as a rule, never became known.
 	Unjudged uint64
+
+	// Dropped counts connections that the tracker stopped following for want
+	// of room.
+	Dropped uint64
 
 	// Overflown counts changes that were left out because too many waited for
 	// their connection's process to become known.
@@ -95,6 +100,7 @@ func (t *Trace) Run(ctx context.Context, source Source, sink Sink) (Summary, err
 	err := source.Run(ctx, t.handle)
 	t.tracker.Finish(t.now(), t.emit)
 	t.flush()
+	t.summary.Dropped = t.tracker.Stats().Evicted
 	t.summary.Unjudged, t.summary.Overflown = t.gate.unjudged, t.gate.overflown
 	if t.err != nil && t.err != errFull {
 		err = errors.Join(t.err, err)
@@ -144,6 +150,9 @@ func (t *Trace) emit(c *conn.Change) {
 	case conn.Transition:
 		if f.SelectsKind(filter.KindState) && f.SelectsState(c.New) {
 			t.gate.judge(c)
+		}
+		if c.New == tcp.Close && c.Conn.Listener() { // which has no Ended
+			t.gate.drop(c.Conn)
 		}
 	case conn.Retransmitted:
 		if f.SelectsKind(filter.KindRetransmit) {
