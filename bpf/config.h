@@ -42,8 +42,9 @@ struct tt_config {
 	__u8 has_cookie_helper;	 // bpf_get_socket_cookie() in tracing programs
 	__u8 has_retransmit_err; // third argument of tcp_retransmit_skb
 	__u8 has_reset_reason;	 // third argument of tcp_send_reset
+	__u8 marks_unowned;	 // a hook sees the process of a child socket
 	__u8 sees_fin;		 // a hook sees the FIN that meets a timewait socket
-	__u8 pad[5];
+	__u8 pad[4];
 };
 
 const volatile struct tt_config config;

@@ -24,6 +24,8 @@ enum tt_kind {
 	TT_RESET_SENT,	      // struct tt_reset
 	TT_RESET_RECEIVED,    // struct tt_reset
 	TT_TOTALS,	      // struct tt_totals
+	TT_USED,	      // struct tt_transition: a process reads for the first time
+	TT_ACCEPTED,	      // struct tt_transition: a process accepted the connection
 	TT_NUM_KINDS = 16, // room to spare: a mask keeps an index in bounds
 };
 

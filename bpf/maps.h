@@ -39,6 +39,16 @@ struct {
 	__type(value, __u8);
 } half_closed SEC(".maps");
 
+// Marks a socket that a listener made and whose process is not known yet. Set
+// as it becomes ESTABLISHED, taken away by the process that accepts it or
+// reads from it first; the kernel frees it with the socket.
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, __u8);
+} unowned SEC(".maps");
+
 // What happened a moment ago on this CPU, in the same run of a softirq.
 struct tt_moment {
 	// The child socket just made from a request (LISTEN -> SYN_RECV), until

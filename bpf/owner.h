@@ -4,7 +4,9 @@
 // softirq borrowed; it is the actor only while a system call owns the socket.
 #pragma once
 
-#include "event.h"
+#include "emit.h"
+#include "filter.h"
+#include "sock.h"
 
 static __always_inline bool in_process_context(const struct sock *sk)
 {
@@ -27,4 +29,47 @@ static __always_inline void no_task(struct tt_task *task)
 	word[1] = 0;
 	word[2] = 0;
 	word[3] = 0;
+}
+
+// A child socket is ESTABLISHED, and the kernel alone has had a hand in it.
+static __always_inline void mark_unowned(struct sock *sk)
+{
+	if (config.marks_unowned)
+		bpf_sk_storage_get(&unowned, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+}
+
+static __always_inline void emit_owner(struct tt_head *head, struct sock *sk)
+{
+	struct tt_transition *record;
+	struct tt_sock copy;
+
+	read_sock(&copy, sk);
+	if (!set_tuple(head, &copy) || !tuple_selected(head))
+		return;
+	head->old_state = member(&copy, skc_state);
+	head->cookie = cookie_of(&copy);
+	remember_owner(head->cookie, bpf_get_current_pid_tgid() >> 32, true);
+	if (!owner_selected(head->cookie))
+		return;
+	record = reserve(head, sizeof(*record));
+	if (!record)
+		return;
+	read_task(&record->task);
+	submit(record);
+}
+
+// A process has read from a socket. It is the first if the mark is still there.
+static __always_inline int socket_read(struct sock *sk)
+{
+	struct tt_head head = {
+		.kind = TT_USED,
+		.flags = TT_F_PROCESS,
+	};
+
+	if (!bpf_sk_storage_get(&unowned, sk, NULL, 0) || sk->sk_lock.owned != 1)
+		return 0;
+	bpf_sk_storage_delete(&unowned, sk);
+	head.time_ns = bpf_ktime_get_ns();
+	emit_owner(&head, sk);
+	return 0;
 }

@@ -110,6 +110,8 @@ static __always_inline int state_changed(const struct sock *sk, int old, int new
 		return 0;
 	if (new == TCP_CLOSE && old != TCP_LISTEN)
 		emit_totals(&head, tp);
+	if (old == TCP_SYN_RECV && new == TCP_ESTABLISHED)
+		mark_unowned((struct sock *)sk);
 	head.err = sk->sk_err;
 	emit_transition(&head, process);
 	return 0;

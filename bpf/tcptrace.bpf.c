@@ -39,6 +39,12 @@ int BPF_PROG(tt_recv_reset, struct sock *sk)
 	return reset_received(sk);
 }
 
+SEC("tp_btf/tcp_rcv_space_adjust")
+int BPF_PROG(tt_read, struct sock *sk)
+{
+	return socket_read(sk);
+}
+
 SEC("tp_btf/timer_start")
 int BPF_PROG(tt_timer_start, struct timer_list *timer)
 {

@@ -42,6 +42,8 @@ var kinds = [TcptraceTtKindTT_NUM_KINDS]event.Kind{
 	TcptraceTtKindTT_RESET_SENT:        event.ResetSent,
 	TcptraceTtKindTT_RESET_RECEIVED:    event.ResetReceived,
 	TcptraceTtKindTT_TOTALS:            event.Totals,
+	TcptraceTtKindTT_USED:              event.Used,
+	TcptraceTtKindTT_ACCEPTED:          event.Accepted,
 }
 
 // EventKind returns the domain's kind for the kernel side's, or 0.
@@ -114,7 +116,7 @@ func has(head *TcptraceTtHead, flag TcptraceTtFlag) bool {
 func (d *Decoder) decodeBody(raw []byte, head *TcptraceTtHead, ev *event.Event) error {
 	ok := true
 	switch ev.Kind {
-	case event.State:
+	case event.State, event.Used, event.Accepted:
 		var body TcptraceTtTransition
 		if ok = read(raw, &body); ok && has(head, TcptraceTtFlagTT_F_PROCESS) {
 			ev.Task = task(&body.Task)

@@ -48,8 +48,9 @@ type TcptraceTtConfig struct {
 	HasCookieHelper  uint8
 	HasRetransmitErr uint8
 	HasResetReason   uint8
+	MarksUnowned     uint8
 	SeesFin          uint8
-	Pad              [5]uint8
+	Pad              [4]uint8
 }
 
 type TcptraceTtFlag uint32
@@ -93,6 +94,8 @@ const (
 	TcptraceTtKindTT_RESET_SENT        TcptraceTtKind = 10
 	TcptraceTtKindTT_RESET_RECEIVED    TcptraceTtKind = 11
 	TcptraceTtKindTT_TOTALS            TcptraceTtKind = 12
+	TcptraceTtKindTT_USED              TcptraceTtKind = 13
+	TcptraceTtKindTT_ACCEPTED          TcptraceTtKind = 14
 	TcptraceTtKindTT_NUM_KINDS         TcptraceTtKind = 16
 )
 
@@ -175,7 +178,9 @@ const (
 	TcptraceMapMoments        = "moments"
 	TcptraceMapOwners         = "owners"
 	TcptraceMapTallies        = "tallies"
+	TcptraceMapUnowned        = "unowned"
 	TcptraceProgTtKfreeSkb    = "tt_kfree_skb"
+	TcptraceProgTtRead        = "tt_read"
 	TcptraceProgTtRecvReset   = "tt_recv_reset"
 	TcptraceProgTtRetrans     = "tt_retrans"
 	TcptraceProgTtSendReset   = "tt_send_reset"
@@ -233,6 +238,7 @@ type TcptraceSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type TcptraceProgramSpecs struct {
 	TtKfreeSkb    *ebpf.ProgramSpec `ebpf:"tt_kfree_skb"`
+	TtRead        *ebpf.ProgramSpec `ebpf:"tt_read"`
 	TtRecvReset   *ebpf.ProgramSpec `ebpf:"tt_recv_reset"`
 	TtRetrans     *ebpf.ProgramSpec `ebpf:"tt_retrans"`
 	TtSendReset   *ebpf.ProgramSpec `ebpf:"tt_send_reset"`
@@ -254,6 +260,7 @@ type TcptraceMapSpecs struct {
 	Moments    *ebpf.MapSpec `ebpf:"moments"`
 	Owners     *ebpf.MapSpec `ebpf:"owners"`
 	Tallies    *ebpf.MapSpec `ebpf:"tallies"`
+	Unowned    *ebpf.MapSpec `ebpf:"unowned"`
 }
 
 // TcptraceVariableSpecs contains global variables before they are loaded into the kernel.
@@ -289,6 +296,7 @@ type TcptraceMaps struct {
 	Moments    *ebpf.Map `ebpf:"moments"`
 	Owners     *ebpf.Map `ebpf:"owners"`
 	Tallies    *ebpf.Map `ebpf:"tallies"`
+	Unowned    *ebpf.Map `ebpf:"unowned"`
 }
 
 func (m *TcptraceMaps) Close() error {
@@ -298,6 +306,7 @@ func (m *TcptraceMaps) Close() error {
 		m.Moments,
 		m.Owners,
 		m.Tallies,
+		m.Unowned,
 	)
 }
 
@@ -314,6 +323,7 @@ type TcptraceVariables struct {
 // It can be passed to LoadTcptraceObjects or ebpf.CollectionSpec.LoadAndAssign.
 type TcptracePrograms struct {
 	TtKfreeSkb    *ebpf.Program `ebpf:"tt_kfree_skb"`
+	TtRead        *ebpf.Program `ebpf:"tt_read"`
 	TtRecvReset   *ebpf.Program `ebpf:"tt_recv_reset"`
 	TtRetrans     *ebpf.Program `ebpf:"tt_retrans"`
 	TtSendReset   *ebpf.Program `ebpf:"tt_send_reset"`
@@ -329,6 +339,7 @@ type TcptracePrograms struct {
 func (p *TcptracePrograms) Close() error {
 	return _TcptraceClose(
 		p.TtKfreeSkb,
+		p.TtRead,
 		p.TtRecvReset,
 		p.TtRetrans,
 		p.TtSendReset,

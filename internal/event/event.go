@@ -78,6 +78,12 @@ const (
 	// the State event to CLOSE and has the same Time.
 	Totals
 
+	// Used: Task read from a socket that a listener made, the first process to
+	// do so. It has accepted the socket, or got it from the one that did.
+	Used
+	// Accepted: Task's accept() returned the socket.
+	Accepted
+
 	// Lost: Loss.Count events of kind Loss.Kind could not be handed over by
 	// the kernel side at some time in [Loss.From, Time].
 	Lost
@@ -99,6 +105,8 @@ var kindNames = [NumKinds]string{
 	ResetSent:        "reset_sent",
 	ResetReceived:    "reset_received",
 	Totals:           "totals",
+	Used:             "used",
+	Accepted:         "accepted",
 	Lost:             "lost",
 }
 

@@ -19,6 +19,7 @@ func (k *kernel) config(opts Options) bpf.TcptraceTtConfig {
 		HasCookieHelper:  flag(k.cookieHelper),
 		HasRetransmitErr: flag(k.retransmitErr),
 		HasResetReason:   flag(k.resetReason),
+		MarksUnowned:     flag(k.socketStorage),
 		SeesFin:          flag(k.freedReceiver),
 	}
 	setFilter(&c, &opts.Filter)

@@ -40,6 +40,8 @@ func services() []service {
 			lost: "its end is known only when TIME_WAIT ends", remedy: remedyKernel},
 		{name: "TIME_WAIT", programs: timers, without: Absent,
 			lost: "connections seem to end where TIME_WAIT begins", remedy: remedySymbols},
+		{name: "process of an accepted socket", programs: []string{bpf.TcptraceProgTtRead}, without: Bounded,
+			lost: "known only when the process closes the socket", remedy: remedyKernel},
 		{name: "retransmits", programs: []string{bpf.TcptraceProgTtRetrans, bpf.TcptraceProgTtSynack}, without: Absent,
 			lost: "retransmits are not shown"},
 		{name: "resets sent", programs: []string{bpf.TcptraceProgTtSendReset}, without: Absent,

@@ -49,6 +49,7 @@ func timerHooks() []hook {
 // socketHooks are the tracepoints that are given a socket.
 func socketHooks() []hook {
 	return []hook{
+		{program: bpf.TcptraceProgTtRead, where: "tp_btf/tcp_rcv_space_adjust", usable: withStorage, attach: attachTracing},
 		{program: bpf.TcptraceProgTtRetrans, where: "tp_btf/tcp_retransmit_skb", attach: attachTracing},
 		{program: bpf.TcptraceProgTtSynack, where: "tp_btf/tcp_retransmit_synack", attach: attachTracing},
 		{program: bpf.TcptraceProgTtSendReset, where: "tp_btf/tcp_send_reset", attach: attachTracing},
@@ -65,6 +66,13 @@ func withReceiver(k *kernel) error {
 	}
 	if !k.freedReceiver {
 		return errors.New("this kernel's kfree_skb does not name the receiving socket (Linux 6.12 and later do)")
+	}
+	return nil
+}
+
+func withStorage(k *kernel) error {
+	if !k.socketStorage {
+		return errors.New("this kernel's tracing programs cannot mark a socket (Linux 5.11 and later do)")
 	}
 	return nil
 }

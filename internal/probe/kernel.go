@@ -23,6 +23,7 @@ type kernel struct {
 	cookieHelper  bool // tracing programs may make a socket's cookie
 	retransmitErr bool // tcp_retransmit_skb says whether sending failed
 	resetReason   bool // tcp_send_reset says why
+	socketStorage bool // tracing programs may mark a socket
 	freedReceiver bool // kfree_skb names the socket that the packet met
 }
 
@@ -35,6 +36,7 @@ func examineKernel() (*kernel, error) {
 	k := &kernel{types: types, hz: ticksPerSecond()}
 	k.symbols, k.hidden = readSymbols(symbolNames())
 	k.cookieHelper = k.hasFunction("bpf_get_socket_ptr_cookie")
+	k.socketStorage = k.hasFunction("bpf_sk_storage_get_tracing")
 	k.retransmitErr = k.tracepointArgs("tcp_retransmit_skb") >= 3
 	k.resetReason = k.tracepointArgs("tcp_send_reset") >= 3
 	k.freedReceiver = k.tracepointArgs("kfree_skb") >= 4
