@@ -30,26 +30,37 @@ type namespace struct {
 func newNamespace(role string) (*namespace, error) {
 	ns := &namespace{role: role, fd: -1, pulse: -1, tasks: make(chan func())}
 	made := make(chan error)
-	go ns.live(made)
+	onOwnThread(func() { ns.live(made) })
 	if err := <-made; err != nil {
 		return nil, fmt.Errorf("make %s network namespace: %w", role, err)
 	}
 	return ns, nil
 }
 
-// live enters a new namespace with the goroutine's thread and runs tasks there
-// until the channel is closed. The thread is never unlocked, so it ends with
-// the goroutine and takes its hold on the namespace with it.
-func (ns *namespace) live(made chan<- error) {
-	runtime.LockOSThread()
-	if unix.Gettid() == os.Getpid() {
-		// The main thread outlives its goroutine: leave it alone.
-		other := make(chan struct{})
-		go func() { defer close(other); ns.live(made) }()
-		<-other
+// onOwnThread starts f on a thread that nothing else uses and that ends with
+// f, so that f may move it to another namespace. It is never the main thread:
+// that one outlives its goroutines.
+func onOwnThread(f func()) {
+	go func() {
+		runtime.LockOSThread()
+		if unix.Gettid() != os.Getpid() {
+			f()
+			return
+		}
+		placed := make(chan struct{})
+		go func() {
+			runtime.LockOSThread() // not the main thread, which we still hold
+			close(placed)
+			f()
+		}()
+		<-placed
 		runtime.UnlockOSThread()
-		return
-	}
+	}()
+}
+
+// live enters a new namespace with the calling thread, and runs tasks there
+// until the channel is closed.
+func (ns *namespace) live(made chan<- error) {
 	err := ns.enter()
 	made <- err
 	if err != nil {
@@ -116,10 +127,8 @@ func (ns *namespace) sysctl(name, value string) error {
 	return nil
 }
 
-// join moves the calling goroutine's thread into the namespace for good: the
-// thread ends with the goroutine.
+// join moves the calling thread, one of onOwnThread, into the namespace.
 func (ns *namespace) join() error {
-	runtime.LockOSThread()
 	if err := unix.Setns(ns.fd, unix.CLONE_NEWNET); err != nil {
 		return fmt.Errorf("enter %s network namespace: %w", ns.role, err)
 	}

@@ -92,7 +92,10 @@ func (n *network) joinByWire(ctx context.Context) (err error) {
 	for side, ns := range n.namespaces() {
 		err := ns.do(func() (err error) {
 			n.wire.ends[side], err = openTUN(deviceName)
-			return err
+			if err != nil {
+				return err
+			}
+			return setQueue(deviceName)
 		})
 		if err != nil {
 			return fmt.Errorf("make the %s end of the wire: %w", ns.role, err)
@@ -155,6 +158,19 @@ func routeType(addr netip.Addr) int {
 		return unix.RTN_UNREACHABLE
 	}
 	return routes[0].Type
+}
+
+// setQueue makes room for what all connections of a run may have under way:
+// what does not fit is lost.
+func setQueue(name string) error {
+	link, err := netlink.LinkByName(name)
+	if err != nil {
+		return fmt.Errorf("find it: %w", err)
+	}
+	if err := netlink.LinkSetTxQLen(link, 4*MaxN); err != nil {
+		return fmt.Errorf("set its queue's length: %w", err)
+	}
+	return nil
 }
 
 func setUp(name string, addr netip.Addr) error {

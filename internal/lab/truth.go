@@ -69,7 +69,7 @@ type TruthConn struct {
 	ClientNetNS  uint32 `json:"client_netns"`
 	ServerNetNS  uint32 `json:"server_netns"`
 	ClientPID    int    `json:"client_pid,omitzero"`
-	ServerPID    int    `json:"server_pid,omitzero"`
+	ServerPID    int    `json:"server_pid,omitzero"` // the listener's, where nothing was accepted
 	ClientCookie Cookie `json:"client_cookie,omitzero"`
 	ServerCookie Cookie `json:"server_cookie,omitzero"` // absent where no socket was accepted
 

@@ -1,0 +1,316 @@
+//go:build linux
+
+package lab_test
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/tcptrace/tcptrace/internal/lab"
+	"github.com/tcptrace/tcptrace/internal/tcp"
+)
+
+// audited are the kernel's counters that a story must move by exactly what its
+// row below says, zero included.
+var audited = []string{
+	"ActiveOpens", "PassiveOpens", "AttemptFails", "EstabResets", "CurrEstab", "OutRsts",
+	"TW", "TWKilled", "TWRecycled", "TCPTimeWaitOverflow", "EmbryonicRsts",
+	"TCPAbortOnData", "TCPAbortOnClose", "TCPAbortOnTimeout", "ListenDrops", "ListenOverflows",
+}
+
+type counts map[string]uint64
+
+// plain is what N connections move that open and end in the ordinary way.
+func plain(n uint64) counts { return counts{"ActiveOpens": n, "PassiveOpens": n, "TW": n} }
+
+func reused(n uint64) counts { return counts{"ActiveOpens": 2 * n, "PassiveOpens": 2 * n, "TW": 2 * n} }
+
+// with returns c with more in it.
+func (c counts) with(name string, n uint64) counts {
+	if c[name] = n; n == 0 {
+		delete(c, name)
+	}
+	return c
+}
+
+// An expectation is what the kernel must say of n connections of a story.
+type expectation struct {
+	counts func(n uint64) counts
+	conns  int // per n; 0: 1
+	// The state of either end when Held is called; 0: there is no socket.
+	client, server tcp.State
+	heldByChance   bool // the state when Held is called is not determined
+	cause          string
+}
+
+var expectations = map[string]expectation{
+	"client-close": {counts: plain, client: tcp.TimeWait, cause: "netns_exit"},
+	"server-close": {counts: plain, server: tcp.TimeWait, cause: "netns_exit"},
+	"half-close":   {counts: plain, client: tcp.FinWait2, server: tcp.CloseWait, cause: "netns_exit"},
+	"close-wait":   {counts: plain, client: tcp.FinWait2, server: tcp.CloseWait, cause: "netns_exit"},
+	"orphan-fin-wait2": {
+		// The kernel counts a timewait socket of at most 4 s as TWKilled when
+		// it begins (inet_twsk_schedule).
+		counts: func(n uint64) counts { return plain(n).with("TW", 0).with("TWKilled", n).with("OutRsts", n) },
+		client: tcp.FinWait2, server: tcp.CloseWait, cause: "expired",
+	},
+	"orphan-fin-wait2-fin": {
+		counts: func(n uint64) counts { return plain(n).with("TW", 0).with("TWKilled", n) },
+		client: tcp.FinWait2, server: tcp.CloseWait, cause: "netns_exit",
+	},
+	"simultaneous-close": {
+		counts: func(n uint64) counts { return plain(n).with("TW", 2*n) },
+		client: tcp.TimeWait, server: tcp.TimeWait, cause: "netns_exit",
+	},
+	"reset-linger": {counts: func(n uint64) counts {
+		return counts{"ActiveOpens": n, "PassiveOpens": n, "EstabResets": 2 * n, "OutRsts": n, "TCPAbortOnData": n}
+	}},
+	"reset-unread": {counts: func(n uint64) counts {
+		return counts{"ActiveOpens": n, "PassiveOpens": n, "EstabResets": 2 * n, "OutRsts": n, "TCPAbortOnClose": n}
+	}},
+	"refused": {counts: func(n uint64) counts {
+		return counts{"ActiveOpens": n, "AttemptFails": n, "OutRsts": n}
+	}},
+	"syn-unanswered": {
+		counts: func(n uint64) counts {
+			return counts{"ActiveOpens": n, "AttemptFails": n, "TCPAbortOnTimeout": n}
+		},
+		client: tcp.SynSent,
+	},
+	"slow-handshake": {counts: plain, heldByChance: true, cause: "netns_exit"},
+	"reset-in-handshake": {
+		counts: func(n uint64) counts {
+			return counts{"ActiveOpens": n, "AttemptFails": n, "OutRsts": n, "EmbryonicRsts": n}
+		},
+		client: tcp.SynSent, server: tcp.SynRecv,
+	},
+	"handshake-abandoned": {
+		counts: func(n uint64) counts { return counts{"ActiveOpens": n} },
+		server: tcp.SynRecv,
+	},
+	"simultaneous-open": {
+		counts: func(n uint64) counts { return counts{"ActiveOpens": 2 * n, "TW": n} },
+		client: tcp.TimeWait, cause: "netns_exit",
+	},
+	"time-wait-expiry":     {counts: plain, client: tcp.TimeWait, cause: "expired"},
+	"time-wait-netns-exit": {counts: plain, client: tcp.TimeWait, cause: "netns_exit"},
+	"time-wait-reuse-connect": {
+		counts: func(n uint64) counts { return reused(n).with("TWRecycled", n) },
+		conns:  2, client: tcp.TimeWait, cause: "reused",
+	},
+	"time-wait-reuse-ephemeral": {
+		counts: func(n uint64) counts { return reused(n).with("TWRecycled", n) },
+		conns:  2, client: tcp.TimeWait, cause: "reused",
+	},
+	"time-wait-reuse-syn": {counts: reused, conns: 2, server: tcp.TimeWait, cause: "reused"},
+	"time-wait-reset": {
+		counts: func(n uint64) counts { return plain(n).with("OutRsts", n) },
+		client: tcp.TimeWait, cause: "reset",
+	},
+	"time-wait-overflow": {
+		counts:       func(n uint64) counts { return plain(n).with("TW", n/2).with("TCPTimeWaitOverflow", n-n/2) },
+		heldByChance: true, // which of them got a timewait socket: see TestRun_Overflow
+		cause:        "netns_exit",
+	},
+	"churn": {counts: plain},
+}
+
+// TestRun plays every story over both families and asks the kernel itself, by
+// inet_diag and its own counters, whether that was what the story says. Needs
+// root.
+func TestRun(t *testing.T) {
+	needNamespaces(t)
+	for _, story := range lab.Stories() {
+		want, ok := expectations[story.Name]
+		if !ok {
+			t.Errorf("story %s: the test knows nothing of it", story.Name)
+			continue
+		}
+		if story.Name == "churn" {
+			continue // TestRun_Churn
+		}
+		for _, v6 := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/ipv6=%v", story.Name, v6), func(t *testing.T) {
+				if story.Takes > time.Minute && testing.Short() {
+					t.Skipf("takes %v", story.Takes)
+				}
+				t.Parallel()
+				testStory(t, story, v6, want)
+			})
+		}
+	}
+}
+
+func testStory(t *testing.T, story lab.Story, v6 bool, want expectation) {
+	held := 0
+	truth, err := story.Run(t.Context(), lab.Params{
+		IPv6: v6,
+		Held: func(truth *lab.Truth) error {
+			held++
+			if !want.heldByChance {
+				checkSockets(t, truth, want)
+			}
+			return nil
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if held != 1 {
+		t.Errorf("Held was called %d times", held)
+	}
+	n := lab.DefaultN * max(1, want.conns)
+	if truth.Count != n || len(truth.Conns) != n {
+		t.Errorf("%d connections, %d in the list, want %d", truth.Count, len(truth.Conns), n)
+	}
+	if family := map[bool]string{false: "ipv4", true: "ipv6"}[v6]; truth.Family != family {
+		t.Errorf("family %s, want %s", truth.Family, family)
+	}
+	checkCounters(t, truth, want.counts(lab.DefaultN))
+	checkConns(t, truth, want)
+}
+
+// checkSockets compares the namespaces' sockets, as inet_diag lists them, with
+// the cookies of the truth and the state that each must be in now.
+func checkSockets(t *testing.T, truth *lab.Truth, want expectation) {
+	t.Helper()
+	wanted, nameless := map[lab.Cookie]string{}, map[string]int{}
+	add := func(cookie lab.Cookie, s tcp.State) {
+		switch {
+		case s == tcp.Unknown:
+		case cookie == 0:
+			nameless[s.String()]++ // a request socket: nobody can ask for its cookie
+		default:
+			wanted[cookie] = s.String()
+		}
+	}
+	for _, c := range truth.Conns {
+		add(c.ClientCookie, want.client)
+		add(c.ServerCookie, want.server)
+	}
+	for _, l := range truth.Listeners {
+		wanted[l.Cookie] = "LISTEN"
+	}
+	got, gotNameless := map[lab.Cookie]string{}, map[string]int{}
+	for i := range truth.NetNS {
+		err := truth.NetNS[i].Do(func() error {
+			for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
+				sockets, err := netlink.SocketDiagTCP(family)
+				if err != nil {
+					return err
+				}
+				for _, s := range sockets {
+					cookie := lab.Cookie(uint64(s.ID.Cookie[1])<<32 | uint64(s.ID.Cookie[0]))
+					state := tcp.State(s.State).String()
+					if _, known := wanted[cookie]; known || nameless[state] == 0 {
+						got[cookie] = state
+					} else {
+						gotNameless[state]++
+					}
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Errorf("list sockets: %v", err)
+		}
+	}
+	if diff := cmp.Diff(wanted, got); diff != "" {
+		t.Errorf("sockets (-story +kernel):\n%s", diff)
+	}
+	if diff := cmp.Diff(nameless, gotNameless); diff != "" {
+		t.Errorf("request sockets (-story +kernel):\n%s", diff)
+	}
+}
+
+func checkCounters(t *testing.T, truth *lab.Truth, want counts) {
+	t.Helper()
+	got := counts{}
+	for _, ns := range truth.NetNS {
+		for _, name := range audited {
+			if v := ns.Counters[name]; v != 0 {
+				got[name] += v
+			}
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("counters (-story +kernel):\n%s", diff)
+	}
+}
+
+// checkConns looks for what no connection of a story may lack.
+func checkConns(t *testing.T, truth *lab.Truth, want expectation) {
+	t.Helper()
+	seen := map[lab.Cookie]bool{0: true}
+	for i, c := range truth.Conns {
+		if seen[c.ClientCookie] || c.ServerCookie != 0 && seen[c.ServerCookie] {
+			t.Errorf("connection %d: cookie %v or %v comes twice, or is missing", i, c.ClientCookie, c.ServerCookie)
+		}
+		seen[c.ClientCookie], seen[c.ServerCookie] = true, true
+		if !c.Client.IsValid() || c.Client.Port() == 0 || c.Server.Port() == 0 {
+			t.Errorf("connection %d: addresses %v and %v", i, c.Client, c.Server)
+		}
+		if c.ClientPID != os.Getpid() {
+			t.Errorf("connection %d: client's PID %d, want %d", i, c.ClientPID, os.Getpid())
+		}
+		if i < lab.DefaultN && want.cause != c.TimeWaitCause && c.TimeWaitCause != "overflow" {
+			t.Errorf("connection %d: TIME_WAIT ended by %q, want %q", i, c.TimeWaitCause, want.cause)
+		}
+		for _, s := range append(c.ClientStays, c.ServerStays...) {
+			if s.Min <= 0 || s.Max < s.Min {
+				t.Errorf("connection %d: %s lasts %v to %v", i, s.State, s.Min, s.Max)
+			}
+		}
+	}
+}
+
+// TestStories_PathsAreLegal holds what the stories say of themselves against
+// what TCP allows.
+func TestStories_PathsAreLegal(t *testing.T) {
+	for _, story := range lab.Stories() {
+		for _, path := range [][]tcp.State{story.Client, story.Server} {
+			for i := 1; i < len(path); i++ {
+				if !tcp.Legal(path[i-1], path[i]) {
+					t.Errorf("story %s: %v->%v is no transition of TCP", story.Name, path[i-1], path[i])
+				}
+			}
+		}
+	}
+}
+
+// TestStories_EveryStateIsVisited: together the stories leave no state out.
+func TestStories_EveryStateIsVisited(t *testing.T) {
+	left := map[tcp.State]bool{}
+	for _, s := range tcp.States() {
+		left[s] = true
+	}
+	for _, story := range lab.Stories() {
+		for _, tr := range story.Transitions() {
+			delete(left, tr.Old)
+			delete(left, tr.New)
+		}
+	}
+	if len(left) != 0 {
+		t.Errorf("no story visits %v", left)
+	}
+}
+
+func TestLookup(t *testing.T) {
+	for _, story := range lab.Stories() {
+		got, err := lab.Lookup(story.Name)
+		if err != nil || got.Name != story.Name {
+			t.Errorf("Lookup(%q) = %q, %v", story.Name, got.Name, err)
+		}
+	}
+	_, err := lab.Lookup("no-such")
+	if err == nil || !strings.HasPrefix(err.Error(), `no story is called "no-such": the stories are client-close server-close`) {
+		t.Errorf("Lookup of no story: %v", err)
+	}
+}
