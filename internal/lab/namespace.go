@@ -75,7 +75,7 @@ func (ns *namespace) live(made chan<- error) {
 func (ns *namespace) enter() error {
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 		if errors.Is(err, unix.EPERM) {
-			return fmt.Errorf("unshare: run as root, or with CAP_SYS_ADMIN and CAP_NET_ADMIN: %w", err)
+			return fmt.Errorf("unshare: %w: %w", ErrNotAllowed, err)
 		}
 		return fmt.Errorf("unshare: %w", err)
 	}

@@ -16,6 +16,17 @@ import (
 	"github.com/tcptrace/tcptrace/internal/lab"
 )
 
+// needNamespaces skips a test only where it is sure that this process may not
+// make network namespaces.
+func needNamespaces(t *testing.T) {
+	t.Helper()
+	if err := lab.Allowed(); errors.Is(err, lab.ErrNotAllowed) {
+		t.Skip(err)
+	} else if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func lookup(t *testing.T, name string) lab.Story {
 	t.Helper()
 	s, err := lab.Lookup(name)
