@@ -44,7 +44,7 @@ func (t *Tracker) begin(ev *event.Event, s tcp.State) *record {
 	r := t.index.allocate()
 	r.ID = ev.ID
 	r.Local = ev.Local
-	if whole(ev.Remote) {
+	if whole(ev.Remote) && s != tcp.Listen {
 		r.Remote = ev.Remote
 	}
 	r.State = s
