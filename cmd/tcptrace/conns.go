@@ -28,7 +28,9 @@ func newConns() *cobra.Command {
   ROLE     client (it called connect) or server (a listener made it)
   LOCAL    REMOTE  address and port of either end
   LIFE     from its first SYN to its end; ">=" where its begin was not seen
-  END      fin, reset_sent, reset_received, refused, timeout, unreachable, aborted, error
+  END      fin: both sides closed; reset_sent, reset_received: by RST; refused;
+           timeout, unreachable: no answer; aborted: killed from outside, as by
+           ss -K; and other words, rarely
   STATES   each state that it was in, in order, and for how long; then what is out of
            the ordinary: retransmits, the socket's error, "incomplete" where its
            begin was not seen or an event of it was lost, and the process that closed
@@ -45,7 +47,7 @@ func newConns() *cobra.Command {
 	stateFlag(own, &c.filter, "only those that have been in one of these states: `NAME`,...")
 	addFlags(cmd, c.groups(own)...)
 	c.complete(cmd)
-	completeWords(cmd, "state", stateNames()...)
+	completeList(cmd, "state", stateNames()...)
 	return cmd
 }
 

@@ -17,7 +17,7 @@ func newDoctor() *cobra.Command {
 		Use:   "doctor [flags]",
 		Short: "Say what this kernel and these privileges allow",
 		Long: `Says, for each thing that tcptrace can tell, how well this host serves it and by
-which hook of the kernel. It loads nothing and changes nothing.
+which hook of the kernel. To be sure, it attaches its programs for a moment.
 
   exact    begin, end and cause are the kernel's own
   bounded  true, but less is known: "lost" says what, "why" for what reason

@@ -32,13 +32,13 @@ type live struct {
 // groups returns the flags, those of the command itself behind the output's.
 func (l *live) groups(own *pflag.FlagSet) []flagGroup {
 	out := newFlagSet()
-	out.Var(period{to: &l.duration}, "duration", "stop after this `time`, such as 30s or 5m (else Ctrl-C ends it)")
+	out.Var(period{to: &l.duration}, "duration", "stop after this `TIME`, such as 30s or 5m (else Ctrl-C ends it)")
 	out.Var(number{&l.count}, "count", "stop after `N` records")
 	out.AddFlagSet(l.flags())
 	out.AddFlagSet(own)
 	advanced := newFlagSet()
-	advanced.Var(size{&l.ring}, "ring-size", "`size` of the buffer between kernel and tcptrace (default 8MiB); raise it if events are lost")
-	advanced.Var(period{to: &l.poll, min: time.Millisecond, max: 10 * time.Second}, "poll", "`time` between two readings of that buffer (default 50ms)")
+	advanced.Var(size{&l.ring}, "ring-size", "`SIZE` of the buffer between kernel and tcptrace (default 8MiB); raise it if events are lost")
+	advanced.Var(period{to: &l.poll, min: time.Millisecond, max: 10 * time.Second}, "poll", "`TIME` between two readings of that buffer (default 50ms)")
 	return []flagGroup{
 		{"Which connections (a list is comma-separated: any of it; different flags: all of them)", selectionFlags(&l.filter)},
 		{"What is printed", out},

@@ -18,8 +18,8 @@ type output struct {
 func (o *output) flags() *pflag.FlagSet {
 	o.format, o.color = "text", "auto"
 	fs := newFlagSet()
-	fs.VarP(word{&o.format, []string{"text", "json"}}, "output", "o", "`text` for people, or json: one object a line, for programs")
-	fs.Var(word{&o.color, []string{"auto", "always", "never"}}, "color", "colours: `auto` (on a terminal, unless NO_COLOR is set), always, never")
+	fs.VarP(word{&o.format, []string{"text", "json"}}, "output", "o", "`FORMAT`: text for people, or json for programs, one object a line")
+	fs.Var(word{&o.color, []string{"auto", "always", "never"}}, "color", "`WHEN` to use colours: auto (on a terminal, unless NO_COLOR is set), always, never")
 	return fs
 }
 

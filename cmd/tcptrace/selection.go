@@ -2,6 +2,7 @@ package main
 
 import (
 	"net/netip"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -37,11 +38,21 @@ func kindFlag(fs *pflag.FlagSet, f *filter.Filter) {
 
 // completeWords completes a flag's value from a fixed list.
 func completeWords(cmd *cobra.Command, flag string, words ...string) {
-	if cmd.Flags().Lookup(flag) == nil {
-		return
-	}
-	// The only error is that of a flag that is not there.
+	// It fails only for a flag that is not there.
 	_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// completeList completes the last element of a comma-separated value.
+func completeList(cmd *cobra.Command, flag string, words ...string) {
+	complete := func(_ *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
+		before := typed[:strings.LastIndexByte(typed, ',')+1]
+		var whole []string
+		for _, w := range words {
+			whole = append(whole, before+w)
+		}
+		return whole, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+	}
+	_ = cmd.RegisterFlagCompletionFunc(flag, complete) // fails only for a flag that is not there
 }
 
 func stateNames() (names []string) {

@@ -34,9 +34,12 @@ func newWatch() *cobra.Command {
   IN OLD   time spent in the old state; ">=" where its begin was not seen;
            then "by name/pid" if another process than the connection's did it
 
-The states are those of netstat. SYN_RECV begins with the SYN, and TIME_WAIT lasts
-to its true end. With --pid or --comm, lines of a connection wait until its process
-is known, and may then come late.
+The states are those of netstat:
+LISTEN SYN_SENT SYN_RECV ESTABLISHED FIN_WAIT1 FIN_WAIT2 CLOSING TIME_WAIT CLOSE_WAIT
+LAST_ACK CLOSE. SYN_RECV begins with the SYN, and TIME_WAIT lasts to its true end.
+
+With --pid or --comm, the lines of a connection wait until its process is known,
+which for a server's may be as late as its close().
 
 When everything is attached, a line on standard error begins with "tracing".`,
 		Example: `  tcptrace watch                            all of it
@@ -52,8 +55,8 @@ When everything is attached, a line on standard error begins with "tracing".`,
 	own.BoolVar(&w.plain, "plain", false, "one line per event, also on a terminal")
 	addFlags(cmd, w.groups(own)...)
 	w.complete(cmd)
-	completeWords(cmd, "state", stateNames()...)
-	completeWords(cmd, "kind", kindNames()...)
+	completeList(cmd, "state", stateNames()...)
+	completeList(cmd, "kind", kindNames()...)
 	return cmd
 }
 
