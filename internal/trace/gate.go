@@ -1,6 +1,8 @@
 package trace
 
 import (
+	"container/list"
+
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/filter"
@@ -20,11 +22,19 @@ type gate struct {
 	filter *filter.Filter
 	pass   conn.Handler
 
-	waiting map[*conn.Connection][]held
-	total   int // changes in waiting
+	waiting map[*conn.Connection]*queue
+	order   list.List // of *queue, the longest waiting first
+	total   int       // changes in waiting
 
 	unjudged  uint64 // see Summary
 	overflown uint64
+}
+
+// A queue holds the changes of one connection, in order.
+type queue struct {
+	conn  *conn.Connection
+	held  []held
+	place *list.Element // in gate.order
 }
 
 // A held change has lost its Conn's state of that moment, which no record
@@ -72,44 +82,69 @@ func (g *gate) end(c *conn.Change, wanted bool) {
 			g.pass(c)
 		}
 	case filter.Undecided:
-		if wanted || len(g.waiting[c.Conn]) > 0 {
+		if wanted || g.waiting[c.Conn] != nil {
 			g.unjudged++
 		}
 	}
 	g.drop(c.Conn)
 }
 
-// hold keeps a copy of c, unless it comes after its connection's end.
+// hold keeps a copy of c, unless it comes after its connection's end. What does
+// not fit is counted.
 func (g *gate) hold(c *conn.Change) {
-	queue := g.waiting[c.Conn]
-	if queue == nil && c.Conn.Closed != 0 {
-		return
+	q := g.waiting[c.Conn]
+	if q == nil {
+		if c.Conn.Closed != 0 {
+			return
+		}
+		q = g.enqueue(c.Conn)
 	}
-	if len(queue) >= heldEach || g.total >= heldTotal {
+	if len(q.held) >= heldEach {
 		g.overflown++
 		return
+	}
+	if g.total >= heldTotal {
+		g.dropOldest()
+		if q = g.waiting[c.Conn]; q == nil {
+			q = g.enqueue(c.Conn)
+		}
 	}
 	h := held{change: *c}
 	if c.Event != nil {
 		h.event = *c.Event
 	}
-	if g.waiting == nil {
-		g.waiting = map[*conn.Connection][]held{}
-	}
-	g.waiting[c.Conn] = append(queue, h)
+	q.held = append(q.held, h)
 	g.total++
+}
+
+func (g *gate) enqueue(c *conn.Connection) *queue {
+	if g.waiting == nil {
+		g.waiting = map[*conn.Connection]*queue{}
+	}
+	q := &queue{conn: c}
+	q.place = g.order.PushBack(q)
+	g.waiting[c] = q
+	return q
+}
+
+// dropOldest makes room: whose process has not become known for longest is
+// least likely to be wanted.
+func (g *gate) dropOldest() {
+	q := g.order.Front().Value.(*queue)
+	g.overflown += uint64(len(q.held))
+	g.drop(q.conn)
 }
 
 // release passes on what waits for a connection that is now known to be
 // wanted.
 func (g *gate) release(c *conn.Connection) {
-	if g.total == 0 {
+	q := g.waiting[c]
+	if q == nil {
 		return
 	}
-	queue := g.waiting[c]
 	g.drop(c)
-	for i := range queue {
-		h := &queue[i]
+	for i := range q.held {
+		h := &q.held[i]
 		if h.change.Event != nil {
 			h.change.Event = &h.event
 		}
@@ -119,11 +154,11 @@ func (g *gate) release(c *conn.Connection) {
 
 // drop forgets what waits for a connection.
 func (g *gate) drop(c *conn.Connection) {
-	if g.total == 0 {
+	q := g.waiting[c]
+	if q == nil {
 		return
 	}
-	if queue := g.waiting[c]; queue != nil {
-		g.total -= len(queue)
-		delete(g.waiting, c)
-	}
+	g.total -= len(q.held)
+	g.order.Remove(q.place)
+	delete(g.waiting, c)
 }

@@ -211,8 +211,41 @@ func TestGate_KeepsNothingOfWhatHasEnded(t *testing.T) {
 			tr.handle(&ev)
 		}
 	}
-	if len(tr.gate.waiting) != 0 || tr.gate.total != 0 {
+	if len(tr.gate.waiting) != 0 || tr.gate.total != 0 || tr.gate.order.Len() != 0 {
 		t.Errorf("%d changes of %d connections wait", tr.gate.total, len(tr.gate.waiting))
+	}
+}
+
+// Of a flood of connections whose process stays unknown, the oldest make room:
+// one that began late is shown whole.
+func TestGate_TheLongestWaitingMakeRoom(t *testing.T) {
+	var book notebook
+	tr := New(Options{Filter: filter.Filter{PIDs: []uint32{1234}}})
+	tr.sink = &book
+	const flood = heldTotal // of two changes each
+	for life := range uint64(flood) {
+		at := time.Duration(life+1) * time.Millisecond
+		server := story.NewSocket(1<<32+life, "10.9.8.7:443", "10.0.0.9:40000")
+		for _, ev := range server.Accept(at, time.Microsecond) {
+			tr.handle(&ev)
+		}
+	}
+	if got := tr.gate.total; got != heldTotal {
+		t.Errorf("%d changes wait, want %d", got, heldTotal)
+	}
+	if got := tr.gate.overflown; got != 2*flood-heldTotal {
+		t.Errorf("%d changes made room, want %d", got, 2*flood-heldTotal)
+	}
+	late := story.NewSocket(0x51, "10.9.8.7:443", "10.0.0.1:40000")
+	for _, ev := range story.Join(
+		late.Accept(time.Hour, time.Millisecond),
+		story.By(story.Task(1234, "nginx"), late.State(2*time.Hour, tcp.Established, tcp.FinWait1)),
+	) {
+		tr.handle(&ev)
+	}
+	want := []string{"51/1234 LISTEN>SYN_RECV", "51/1234 SYN_RECV>ESTABLISHED", "51/1234 ESTABLISHED>FIN_WAIT1"}
+	if diff := cmp.Diff(want, book.words); diff != "" {
+		t.Error(diff)
 	}
 }
 
