@@ -84,14 +84,14 @@ func TestTracker_RemembersAFew(t *testing.T) {
 	for i := range 10 {
 		tell(tr, through(numbered(i), time.Duration(i+1)*s, time.Duration(i+1)*s+1*ms))
 	}
-	if n := len(tr.index.byID); n != 3 {
+	if n := tr.index.byID.count; n != 3 {
 		t.Errorf("%d connections known, want 3", n)
 	}
 	expect(t, tell(tr, events(numbered(6).resetSent(11*s, tcp.Close), numbered(7).resetSent(11*s, tcp.Close))), `
 		11s - reset sent in CLOSE
 		11s client/107:4000 reset sent in CLOSE`)
 	finish(tr, 20*s)
-	if n := len(tr.index.byID); n != 0 {
+	if n := tr.index.byID.count; n != 0 {
 		t.Errorf("%d connections known after Finish", n)
 	}
 }
@@ -184,7 +184,7 @@ var lifeTemplate = func() []event.Event {
 	return all
 }()
 
-func TestTracker_FinishInOrderOfLastChange(t *testing.T) {
+func TestTracker_FinishInOrderOfBegin(t *testing.T) {
 	tr := New(Options{})
 	for i := range 5 {
 		tell(tr, events(numbered(i).connected(time.Duration(i+1)*s)))
@@ -194,7 +194,7 @@ func TestTracker_FinishInOrderOfLastChange(t *testing.T) {
 	for c := range tr.Open {
 		open = append(open, fmt.Sprintf("%x", c.ID.Cookie))
 	}
-	want := []string{"100", "102", "103", "104", "101"}
+	want := []string{"100", "101", "102", "103", "104"}
 	if !slices.Equal(open, want) {
 		t.Errorf("open: %v, want %v", open, want)
 	}

@@ -224,8 +224,8 @@ func replay(t *testing.T, evs []event.Event, reuse bool) *judge {
 	}
 	tr.Finish(tr.now, hear)
 	checkCounts(t, tr)
-	if tr.Stats().Live != 0 || len(tr.index.byID)+len(tr.index.byTuple) != 0 {
-		t.Errorf("after Finish: %d live, %d and %d indexed", tr.Stats().Live, len(tr.index.byID), len(tr.index.byTuple))
+	if tr.Stats().Live != 0 || tr.index.byID.count+len(tr.index.byTuple) != 0 {
+		t.Errorf("after Finish: %d live, %d and %d indexed", tr.Stats().Live, tr.index.byID.count, len(tr.index.byTuple))
 	}
 	for k := range j.alive {
 		if !j.over[k] && !k.Listener() {
@@ -248,8 +248,8 @@ func checkCounts(t *testing.T, tr *Tracker) {
 	if st.States != states || st.Live != n || n > fuzzBound {
 		t.Fatalf("%d open in %v; counted %d in %v", n, states, st.Live, st.States)
 	}
-	if len(tr.index.byID) > fuzzBound+3 || len(tr.index.byTuple) > fuzzBound {
-		t.Fatalf("%d and %d indexed", len(tr.index.byID), len(tr.index.byTuple))
+	if tr.index.byID.count > fuzzBound+3 || len(tr.index.byTuple) > fuzzBound {
+		t.Fatalf("%d and %d indexed", tr.index.byID.count, len(tr.index.byTuple))
 	}
 }
 

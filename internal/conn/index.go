@@ -6,21 +6,29 @@ import (
 	"github.com/tcptrace/tcptrace/internal/event"
 )
 
-// An index finds records, keeps them in order of their last change of state,
-// and remembers the last ones that ended.
+// An index finds records, keeps them in order, and remembers the last ones
+// that ended.
 type index struct {
-	byID    map[event.ID]*record // live ones with a cookie, and remembered ones
-	byTuple map[tuple]*record    // live ones without
+	byID    table             // live ones with a cookie, and remembered ones
+	byTuple map[tuple]*record // live ones without
 	live    int
 
-	oldest, newest *record // the live ones, by last change of state
+	// The live ones are listed in the order of their begin, and above crowded
+	// in that of their last change of state: see touch.
+	oldest, newest *record
+	crowded        int
 
 	ended []*record // a ring of the remembered
 	next  int       // the one of them to forget next
 
 	reuse bool
-	free  *record // linked by newer
+	free  *record  // linked by newer
+	slab  []record // not yet used
 }
+
+// slabRecords is the number of records that are allocated at once, where
+// they are reused and so need not be freed one by one.
+const slabRecords = 64
 
 // A tuple is a connection's addresses in its network namespace, IPv4 ones as
 // IPv6-mapped. It identifies only what has no cookie yet.
@@ -43,16 +51,20 @@ func makeTuple(netns uint32, local, remote netip.AddrPort) tuple {
 
 func (r *record) tuple() tuple { return makeTuple(r.ID.NetNS, r.Local, r.Remote) }
 
-func (x *index) init(remember int, reuse bool) {
-	x.byID = make(map[event.ID]*record)
+func (x *index) init(options *Options) {
+	x.byID = newTable()
 	x.byTuple = make(map[tuple]*record)
-	x.ended = make([]*record, remember)
-	x.reuse = reuse
+	x.ended = make([]*record, options.Remember)
+	x.reuse = options.Reuse
+	x.crowded = options.MaxConnections / 8 * 7
 }
 
 // find returns the record of ev's connection, which may have ended, or nil.
 func (x *index) find(ev *event.Event) *record {
-	r := x.byID[ev.ID]
+	var r *record
+	if ev.ID.Cookie != 0 {
+		r = x.byID.get(ev.ID)
+	}
 	if len(x.byTuple) == 0 || r != nil && !r.dead {
 		return r
 	}
@@ -67,7 +79,7 @@ func (x *index) find(ev *event.Event) *record {
 // insert adds a live record.
 func (x *index) insert(r *record) {
 	if r.ID.Cookie != 0 {
-		x.byID[r.ID] = r
+		x.byID.put(r)
 	} else {
 		r.byTuple = true
 		x.byTuple[r.tuple()] = r
@@ -81,12 +93,14 @@ func (x *index) rename(r *record, id event.ID) {
 	delete(x.byTuple, r.tuple())
 	r.byTuple = false
 	r.ID = id
-	x.byID[id] = r
+	x.byID.put(r)
 }
 
-// touch makes r the last to have changed.
+// touch makes r the last to have changed its state, where that may soon
+// matter. It costs two cache misses; so the order by last change is kept only
+// while the bound is near, and those that have not changed since come first.
 func (x *index) touch(r *record) {
-	if x.newest != r {
+	if x.live > x.crowded && x.newest != r {
 		x.unlink(r)
 		x.link(r)
 	}
@@ -140,9 +154,7 @@ func (x *index) forget(r *record) {
 	if r == nil {
 		return
 	}
-	if x.byID[r.ID] == r {
-		delete(x.byID, r.ID)
-	}
+	x.byID.remove(r)
 	x.release(r)
 }
 
@@ -156,12 +168,19 @@ func (x *index) forgetAll() {
 
 // allocate returns an empty record.
 func (x *index) allocate() *record {
-	r := x.free
-	if r == nil {
+	switch r := x.free; {
+	case r != nil:
+		x.free = r.newer
+		*r = record{}
+		return r
+	case !x.reuse:
 		return new(record)
 	}
-	x.free = r.newer
-	*r = record{}
+	if len(x.slab) == 0 {
+		x.slab = make([]record, slabRecords)
+	}
+	r := &x.slab[0]
+	x.slab = x.slab[1:]
 	return r
 }
 

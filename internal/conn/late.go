@@ -11,10 +11,10 @@ import (
 // come: events of one connection are stamped by several CPUs.
 type gap struct {
 	open     bool
-	from, to tcp.State // from is Unknown where the begin is missing
-	span     int       // index of to's span
-	cut      int       // SpansCut at the time
 	complete bool      // nothing else is missing
+	from, to tcp.State // from is Unknown where the begin is missing
+	span     uint16    // index of to's span
+	cut      uint32    // SpansCut at the time
 }
 
 // resync puts r into the state that it turned out to be in at at. The stay in
@@ -23,7 +23,7 @@ func (t *Tracker) resync(r *record, s tcp.State, at event.Time) {
 	r.gap = gap{open: true, from: r.State, to: s, complete: r.Complete}
 	r.Complete = false
 	t.enter(r, s, at, false)
-	r.gap.span, r.gap.cut = len(r.Spans)-1, r.SpansCut
+	r.gap.span, r.gap.cut = uint16(len(r.Spans)-1), uint32(r.SpansCut)
 }
 
 // fits reports whether s is the transition that is missing.
@@ -57,8 +57,8 @@ func (t *Tracker) late(r *record, s step) {
 // that is known.
 func (r *record) fill(s step) (inState time.Duration, known bool) {
 	r.gap.open = false
-	i := r.gap.span
-	if r.gap.cut != r.SpansCut || r.Spans[i].State != s.new {
+	i := int(r.gap.span)
+	if r.gap.cut != uint32(r.SpansCut) || r.Spans[i].State != s.new {
 		return 0, false
 	}
 	span := &r.Spans[i]

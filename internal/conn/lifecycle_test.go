@@ -154,8 +154,8 @@ func TestTracker_SimultaneousOpen_BothEnds(t *testing.T) {
 		1.1s client/b:80 SYN_SENT>SYN_RECV 100ms
 		1.2s client/b:80 SYN_RECV>ESTABLISHED 100ms
 		1.201s client/a:4000 SYN_RECV>ESTABLISHED 101ms
-		16m40s client/b:80 ended open SYN_SENT=100ms SYN_RECV=100ms ESTABLISHED=...
-		16m40s client/a:4000 ended open SYN_SENT=100ms SYN_RECV=101ms ESTABLISHED=...`,
+		16m40s client/a:4000 ended open SYN_SENT=100ms SYN_RECV=101ms ESTABLISHED=...
+		16m40s client/b:80 ended open SYN_SENT=100ms SYN_RECV=100ms ESTABLISHED=...`,
 		portKnown(a, a.state(1*s, tcp.Close, tcp.SynSent)),
 		portKnown(b, b.state(1*s, tcp.Close, tcp.SynSent)),
 		a.state(1100*ms, tcp.SynSent, tcp.SynRecv),

@@ -7,29 +7,33 @@ import (
 	"github.com/tcptrace/tcptrace/internal/tcp"
 )
 
-// inlineSpans is the number of spans that a record has room for in itself: a
-// life with a simultaneous open or close, and one to spare.
-const inlineSpans = 6
+// inlineSpans is the number of spans that a record has room for in itself: the
+// life of a client that closes first.
+const inlineSpans = 5
 
-// A record is a Connection and what the tracker alone needs to know of it.
+// A record is a Connection and what the tracker alone needs to know of it. The
+// order of the fields is for the cache: Handle reads the first ones each time.
 type record struct {
-	Connection
-	firstSpans [inlineSpans]Span // backs Connection.Spans until it grows
+	losses uint32 // the loss windows up to this number have been considered
 
-	older, newer *record // in index's list, by time of the last change of state
-	doubt        *doubt  // what waits for one more event, or nil
-	gap          gap
-	losses       uint32 // the loss windows up to this number have been considered
-
+	dead    bool // Ended has been emitted
+	named   bool // cookie and both addresses are known
 	byTuple bool // it is indexed by its addresses: the cookie is not known
 	held    bool // its first transition has not been emitted
 	mini    bool // it is a timewait socket now; the full socket's CLOSE says nothing
 	adopted bool // its first event was not its birth
 	reborn  bool // it began while the life before it, of the same cookie, had not ended
-	dead    bool // Ended has been emitted
 
 	resetSent     bool
 	resetReceived bool
+
+	gap   gap
+	doubt *doubt // what waits for one more event, or nil
+
+	Connection
+	firstSpans [inlineSpans]Span // backs Connection.Spans until it grows
+
+	older, newer *record // in index's list
 }
 
 // whole reports whether a is an address with its port.
@@ -107,15 +111,22 @@ func (t *Tracker) outlived(r *record, ev *event.Event) bool {
 // identify fills in what was not known of r's identity and is known to ev.
 // Ports vanish from a socket as it closes, so nothing known is replaced.
 func (t *Tracker) identify(r *record, ev *event.Event) {
-	if r.byTuple && ev.ID.Cookie != 0 {
+	if r.named {
+		return
+	}
+	if r.byTuple {
+		if ev.ID.Cookie == 0 {
+			return
+		}
 		t.index.rename(r, ev.ID)
 	}
-	if !whole(r.Local) && whole(ev.Local) && !r.byTuple {
+	if !whole(r.Local) && whole(ev.Local) {
 		r.Local = ev.Local
 	}
-	if !whole(r.Remote) && whole(ev.Remote) && !r.byTuple && !r.Listener() {
+	if !whole(r.Remote) && whole(ev.Remote) && !r.Listener() {
 		r.Remote = ev.Remote
 	}
+	r.named = whole(r.Local) && whole(r.Remote)
 }
 
 // spoil notes that something of r's life was not seen.

@@ -35,8 +35,8 @@ func TestTracker_TwoRequestsOfOneListener(t *testing.T) {
 		1.4s server/51:80 SYN_RECV>ESTABLISHED 400ms
 		1.2s server/53:80 LISTEN>SYN_RECV ?
 		1.5s server/53:80 SYN_RECV>ESTABLISHED 300ms
-		16m40s server/52:80 ended open SYN_RECV=200ms ESTABLISHED=...
 		16m40s server/51:80 ended open SYN_RECV=400ms ESTABLISHED=...
+		16m40s server/52:80 ended open SYN_RECV=200ms ESTABLISHED=...
 		16m40s server/53:80 ended open SYN_RECV=300ms ESTABLISHED=...`,
 		a.requestNoCookie(1000*ms),
 		b.requestNoCookie(1100*ms),

@@ -12,12 +12,12 @@ import (
 type Options struct {
 	// MaxConnections bounds the sockets followed at once, listeners included.
 	// A new one above the bound evicts the one whose state has not changed for
-	// longest: it ends with Closed 0 and Complete false, and is counted. 0
-	// means 1,048,576.
+	// longest, or nearly: it ends with Closed 0 and Complete false, and is
+	// counted. 0 means 1,048,576.
 	MaxConnections int
 
-	// MaxSpans bounds Connection.Spans; the oldest are cut. No legal life needs
-	// more than seven. 0 means 32.
+	// MaxSpans bounds Connection.Spans, at most to 65,535; the oldest are cut.
+	// No legal life needs more than seven. 0 means 32.
 	MaxSpans int
 
 	// Remember is the number of connections that are remembered after their
@@ -72,11 +72,12 @@ func New(options Options) *Tracker {
 	if options.MaxSpans <= 0 {
 		options.MaxSpans = 32
 	}
+	options.MaxSpans = min(options.MaxSpans, 1<<16-1)
 	if options.Remember <= 0 {
 		options.Remember = 1024
 	}
 	t := &Tracker{options: options}
-	t.index.init(options.Remember, options.Reuse)
+	t.index.init(&t.options)
 	return t
 }
 
@@ -135,8 +136,9 @@ func (t *Tracker) Advance(now event.Time, emit Handler) {
 }
 
 // Finish ends the trace at now: it emits all that waited, and Ended, with
-// Closed 0, for each connection that is still open, the longest unchanged
-// first. The Tracker then knows no connection and may be used again.
+// Closed 0, for each connection that is still open, in the order in which they
+// began, if there was always room enough.
+// The Tracker then knows no connection and may be used again.
 func (t *Tracker) Finish(now event.Time, emit Handler) {
 	t.emit = emit
 	t.now = max(t.now, now)
@@ -149,8 +151,8 @@ func (t *Tracker) Finish(now event.Time, emit Handler) {
 	t.index.forgetAll()
 }
 
-// Open yields the sockets followed now, listeners included, the longest
-// unchanged first. They must not be kept, and the Tracker not be called,
+// Open yields the sockets followed now, listeners included, in the order that
+// Finish has. They must not be kept, and the Tracker not be called,
 // while it runs.
 func (t *Tracker) Open(yield func(*Connection) bool) {
 	for r := t.index.oldest; r != nil; r = r.newer {
