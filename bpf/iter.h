@@ -50,6 +50,11 @@ struct socket_alloc {
 	struct inode vfs_inode;
 };
 
+// Since 6.17 the socket has a copy of the number.
+struct sock___ino {
+	unsigned long sk_ino;
+};
+
 typedef struct {
 	__u32 val;
 } kuid_t;

@@ -6,55 +6,48 @@
 #pragma once
 
 #include "iter.h"
-#include "sock.h"
 
-// Reads what names a TCP socket, or an MPTCP one, whose subflows are sockets
-// of their own and have its inode. Returns false for any other.
-static __always_inline bool list_held(struct tt_holder *out, struct sock *sk)
+static __always_inline bool is_tcp(__u16 family, __u16 protocol)
 {
-	const struct sock_common *skc = &sk->__sk_common;
-	__u16 family = BPF_CORE_READ(skc, skc_family);
-	__u16 protocol = BPF_CORE_READ(sk, sk_protocol);
+	return (family == AF_INET || family == AF_INET6) &&
+	       (protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP);
+}
 
-	if (family != AF_INET && family != AF_INET6)
+// Reads what names the socket of a file, if it is a TCP socket, or an MPTCP
+// one, whose subflows are sockets of their own and have its inode. Returns
+// false for any other.
+static __always_inline bool list_file(struct tt_holder *out, struct file *file)
+{
+	struct socket *socket = bpf_sock_from_file(file);
+	struct sock *sk;
+
+	if (!socket)
 		return false;
-	if (protocol != IPPROTO_TCP && protocol != IPPROTO_MPTCP)
+	sk = socket->sk;
+	if (!sk || !is_tcp(sk->__sk_common.skc_family, sk->sk_protocol))
 		return false;
-	if (protocol == IPPROTO_TCP)
-		out->cookie = BPF_CORE_READ(skc, skc_cookie.counter);
-	out->netns = BPF_CORE_READ(skc, skc_net.net, ns.inum);
+	out->netns = sk->__sk_common.skc_net.net->ns.inum;
+	// Made here if the socket is of a namespace that is not read yet.
+	if (sk->sk_protocol == IPPROTO_TCP)
+		out->cookie = settle_cookie(&sk->__sk_common);
 	return true;
 }
 
 // The same where no helper tells a socket's file from another: a file of
 // sockfs that has a socket is one. A file opened with O_PATH has none.
-static __always_inline struct sock *sock_of_file(const struct file *file)
+static __always_inline bool probe_file(struct tt_holder *out, const struct file *file)
 {
 	struct socket *socket = file->private_data;
-
-	if (!socket || file->f_inode->i_sb->s_magic != SOCKFS_MAGIC)
-		return NULL;
-	return BPF_CORE_READ(socket, sk);
-}
-
-static __always_inline bool list_file(struct tt_holder *out, struct file *file)
-{
-	struct socket *socket;
 	struct sock *sk;
 
-	if (!has_sock_from_file) {
-		sk = sock_of_file(file);
-		return sk && list_held(out, sk);
-	}
-	socket = bpf_sock_from_file(file);
-	if (!socket)
+	if (!socket || file->f_inode->i_sb->s_magic != SOCKFS_MAGIC)
 		return false;
-	sk = socket->sk;
-	if (!sk || !list_held(out, sk))
+	sk = BPF_CORE_READ(socket, sk);
+	if (!sk || !is_tcp(BPF_CORE_READ(sk, __sk_common.skc_family), BPF_CORE_READ(sk, sk_protocol)))
 		return false;
-	// The socket may be of a namespace that is not read yet.
-	if (!out->cookie && sk->sk_protocol == IPPROTO_TCP)
-		out->cookie = settle_cookie((struct sock_common *)sk);
+	out->netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+	if (BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP)
+		out->cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
 	return true;
 }
 
@@ -64,13 +57,16 @@ static __always_inline int list_holder(struct bpf_iter__task_file *ctx)
 	struct file *file = ctx->file;
 	struct tt_holder out = {};
 
-	if (!task || !file || !list_file(&out, file))
+	if (!task || !file)
 		return 0;
-	out.inode = file->f_inode->i_ino;
+	if (!(has_sock_from_file ? list_file(&out, file) : probe_file(&out, file)))
+		return 0;
+	if (!out.cookie)
+		out.inode = file->f_inode->i_ino;
 	out.pid = task->tgid;
 	out.fd = ctx->fd;
 	out.uid = task->cred->uid.val;
-	BPF_CORE_READ_STR_INTO(&out.comm, task, group_leader, comm);
+	bpf_probe_read_kernel_str(out.comm, sizeof(out.comm), task->group_leader->comm);
 	bpf_seq_write(ctx->meta->seq, &out, sizeof(out));
 	return 0;
 }

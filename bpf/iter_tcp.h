@@ -91,13 +91,20 @@ static __always_inline void list_timer(struct tt_socket *out, const struct inet_
 	}
 }
 
+static __always_inline __u64 inode_of(const struct sock *sk, const struct socket *socket)
+{
+	if (bpf_core_field_exists(struct sock___ino, sk_ino))
+		return BPF_CORE_READ((const struct sock___ino *)sk, sk_ino);
+	return BPF_CORE_READ((const struct socket_alloc *)socket, vfs_inode.i_ino);
+}
+
 static __always_inline void list_descriptor(struct tt_socket *out, const struct sock *sk)
 {
 	unsigned long flags = sk->__sk_common.skc_flags;
 	struct socket *socket = sk->sk_socket;
 
 	if (socket)
-		out->inode = BPF_CORE_READ((struct socket_alloc *)socket, vfs_inode.i_ino);
+		out->inode = inode_of(sk, socket);
 	else if (flags & (1 << SOCK_DEAD))
 		out->flags |= TT_S_ORPHAN;
 	else

@@ -55,7 +55,7 @@ struct tt_socket {
 
 struct tt_holder {
 	__u64 cookie; // 0: none, or an MPTCP socket, whose inode its subflows share
-	__u64 inode;
+	__u64 inode;  // where there is no cookie
 	__u32 netns;
 	__u32 pid; // thread group id
 	__u32 fd;

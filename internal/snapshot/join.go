@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"math/bits"
+	"slices"
 
 	"github.com/tcptrace/tcptrace/internal/bpf"
 )
@@ -92,6 +93,7 @@ func (j *joiner) index() {
 	}
 	j.snap.Sockets = sockets[:kept]
 	j.chains = append(j.chains, make([]chain, kept-from)...)
+	j.found = slices.Grow(j.found, kept-from) // most have one holder
 }
 
 // add takes one descriptor.

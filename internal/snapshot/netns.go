@@ -3,10 +3,12 @@
 package snapshot
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -39,28 +41,17 @@ func byPath(namespaces []NetNS) []door {
 	return doors
 }
 
+// triesPerDoor is how many descriptors are tried to enter a namespace.
+const triesPerDoor = 8
+
 // byHolder gives the ways into the namespaces that were not listed, by the
 // sockets that processes hold of them: no process need live there, nor a file
 // lead there.
 func byHolder(join *joiner) []door {
-	var doors []door
-	at := map[uint32]int{}
+	ways := map[uint32][]*bpf.SnapshotTtHolder{}
 	see := func(raw *bpf.SnapshotTtHolder) {
-		if join.read[raw.Netns] {
-			return
-		}
-		i, seen := at[raw.Netns]
-		if !seen {
-			i = len(doors)
-			at[raw.Netns] = i
-			doors = append(doors, door{ns: NetNS{Inode: raw.Netns}, open: func() (int, error) { return -1, errGone }})
-		}
-		another, pid, fd, inode := doors[i].open, int(raw.Pid), int(raw.Fd), raw.Netns
-		doors[i].open = func() (int, error) {
-			if ns, err := openHeld(pid, fd, inode); err == nil || !errors.Is(err, errGone) {
-				return ns, err
-			}
-			return another()
+		if !join.read[raw.Netns] && len(ways[raw.Netns]) < triesPerDoor {
+			ways[raw.Netns] = append(ways[raw.Netns], raw)
 		}
 	}
 	for i := range join.unread {
@@ -71,6 +62,18 @@ func byHolder(join *joiner) []door {
 			see(&raw[i])
 		}
 	}
+	var doors []door
+	for inode, holders := range ways {
+		doors = append(doors, door{ns: NetNS{Inode: inode}, open: func() (int, error) {
+			for _, h := range holders {
+				if fd, err := openHeld(int(h.Pid), int(h.Fd), inode); !errors.Is(err, errGone) {
+					return fd, err
+				}
+			}
+			return -1, errGone
+		}})
+	}
+	slices.SortFunc(doors, func(a, b door) int { return cmp.Compare(a.ns.Inode, b.ns.Inode) })
 	return doors
 }
 

@@ -45,10 +45,9 @@ type Snapshot struct {
 	// Unread are the namespaces that exist and could not be read.
 	Unread []Unread
 
-	// LostHolders counts descriptors that were seen and belong to no Socket's
-	// Holders for want of memory: see limits in join.go. It is 0 but on a host
-	// with more than a quarter of a million descriptors of MPTCP sockets, or of
-	// sockets in namespaces that are not read.
+	// LostHolders counts the descriptors that were seen and not kept: 0 unless
+	// there are more than 262,144 of MPTCP sockets and, with Options.Held, of
+	// namespaces that are not in the list.
 	LostHolders uint64
 }
 
