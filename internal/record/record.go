@@ -1,6 +1,3 @@
-// Package record writes what tcptrace knows as JSON lines: one object for each
-// record, of the fields that README.md lists. A field that is not known is
-// absent, never zero or empty. Durations are integers in nanoseconds.
 package record
 
 import (
