@@ -107,30 +107,32 @@ type Connection struct {
 	ID     event.ID
 	Local  netip.AddrPort
 	Remote netip.AddrPort
-	Role   Role
 
-	State      tcp.State
-	Since      event.Time // begin of the stay in State
-	SinceKnown bool       // false: Since is when we first knew of it
-
-	Opened      event.Time // first SYN sent or received
-	OpenedKnown bool
-	Closed      event.Time // 0 while open
-	Spans       []Span     // oldest first; the last one is State's, but for the final CLOSE, which has none
-	SpansCut    int        // oldest spans left out because there were too many
-
-	Owner  Owner // who opened or accepted it
-	Closer Owner // who closed it, where a process did
-
+	Role        Role
+	State       tcp.State
+	SinceKnown  bool // false: Since is when we first knew of State
+	OpenedKnown bool // false: Opened is when we first knew of the connection
+	HasCounters bool // Counters is set
 	End         End
-	Err         syscall.Errno // sk_err at the end
-	Counters    event.Counters
-	HasCounters bool
-	Retransmits [NumClasses]uint32
 
 	// Complete is false where the begin was not seen, an event may have been
 	// lost while it lived, or an illegal transition was seen.
 	Complete bool
+
+	Since    event.Time // begin of the stay in State
+	Opened   event.Time // first SYN sent or received
+	Accepted event.Time // when accept() returned it; 0 where not known
+	Closed   event.Time // 0 while open
+
+	Spans    []Span // oldest first; the last one is State's, but for the final CLOSE, which has none
+	SpansCut int    // oldest spans left out because there were too many
+
+	Owner  Owner // who opened or accepted it
+	Closer Owner // who closed it, where a process did
+
+	Err         syscall.Errno // sk_err at the end
+	Counters    event.Counters
+	Retransmits [NumClasses]uint32
 }
 
 // Listener reports whether c is a listening socket: no connection at all, but
@@ -145,11 +147,25 @@ func (c *Connection) Durations(now event.Time) [tcp.NumStates]time.Duration {
 	for _, s := range c.Spans {
 		end := s.End
 		if end == 0 {
-			end = now
+			end = max(now, s.Begin)
 		}
 		d[s.State] += end.Sub(s.Begin)
 	}
 	return d
+}
+
+// AcceptWait returns how long c was established, or already closed by the peer,
+// until a process accepted it. ok is false where either time is not known.
+func (c *Connection) AcceptWait() (wait time.Duration, ok bool) {
+	if c.Accepted == 0 || c.SpansCut > 0 {
+		return 0, false
+	}
+	for _, s := range c.Spans {
+		if s.State == tcp.Established {
+			return max(c.Accepted.Sub(s.Begin), 0), s.BeginKnown
+		}
+	}
+	return 0, false
 }
 
 // A ChangeKind says what a Change reports.
@@ -162,6 +178,7 @@ const (
 	ResetReceived
 	Ended // Conn is over, or the trace is (then Conn.Closed is 0), or no room was left to follow it (also 0)
 	Lost
+	Owned // Conn.Owner became known, or better known, apart from any transition
 )
 
 // A Change is one thing that the tracker has understood.

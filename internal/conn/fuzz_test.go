@@ -31,14 +31,14 @@ func decodeEvents(data []byte) []event.Event {
 		} else {
 			now = at
 		}
-		which := b[0] >> 4
+		which := b[0] >> 5
 		ev := event.Event{
-			Kind:  event.Kind(b[0]&15) % (event.NumKinds + 1),
+			Kind:  event.Kind(b[0]&31) % (event.NumKinds + 1),
 			Old:   tcp.State(b[1] & 15),
 			New:   tcp.State(b[1] >> 4),
 			Cause: event.Cause(b[2]&7) % (event.CauseTimeout + 1),
 			Time:  event.Time(at),
-			ID:    event.ID{NetNS: uint32(which >> 3), Cookie: uint64(which & 3)},
+			ID:    event.ID{NetNS: uint32(which >> 2), Cookie: uint64(which & 3)},
 		}
 		port := uint16(4000 + uint16(which&3))
 		if b[2]&8 != 0 {
@@ -71,7 +71,7 @@ func encodeEvents(evs []*event.Event) []byte {
 	now := event.Time(1_000_000)
 	for _, ev := range evs {
 		cookie := byte(ev.ID.Cookie%3) + 1
-		b := [eventBytes]byte{byte(ev.Kind) | cookie<<4, byte(ev.Old) | byte(ev.New)<<4, byte(ev.Cause), 7}
+		b := [eventBytes]byte{byte(ev.Kind) | cookie<<5, byte(ev.Old) | byte(ev.New)<<4, byte(ev.Cause), 7}
 		if ev.ID.Cookie == 0 {
 			b[2] |= 32
 		}
@@ -123,6 +123,10 @@ func (j *judge) hear(c *Change) {
 		j.transition(c)
 	case Ended:
 		j.ended(c)
+	case Owned:
+		if c.Event != nil || !c.Conn.Owner.Known() {
+			j.t.Errorf("%s: event %v", line(c), c.Event)
+		}
 	case Lost, ResetSent, ResetReceived, Retransmitted:
 		if c.Event == nil {
 			j.t.Errorf("%s: no event", line(c))

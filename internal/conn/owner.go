@@ -5,10 +5,48 @@ import (
 	"github.com/tcptrace/tcptrace/internal/tcp"
 )
 
-// setOwner notes the process that began r, where one did.
-func (r *record) setOwner(ev *event.Event, via Via) {
-	if ev.Task.Known() && via != ViaUnknown {
-		r.Owner = Owner{Task: ev.Task, Via: via}
+// worth ranks the evidence for an owner. Who accepted a socket owns it, even
+// if another process, which got it from that one, was the first to read from
+// it or to close it.
+func (v Via) worth() int {
+	switch v {
+	case ViaConnect, ViaListen, ViaAccept:
+		return 3
+	case ViaIO, ViaSnapshot:
+		return 2
+	case ViaClose:
+		return 1
+	}
+	return 0
+}
+
+// setOwner notes the process of ev as r's owner, where there is one and none
+// is known as well. It reports whether it did.
+func (r *record) setOwner(ev *event.Event, via Via) bool {
+	if !ev.Task.Known() || via.worth() <= r.Owner.Via.worth() {
+		return false
+	}
+	r.Owner = Owner{Task: ev.Task, Via: via}
+	return true
+}
+
+// used handles a process that accepted a socket, or read from it.
+func (t *Tracker) used(ev *event.Event, r *record, via Via) {
+	past := r
+	if r = t.meet(r, ev); r == nil {
+		if past != nil || !ev.Old.Valid() || ev.Old == tcp.Close || ev.Old == tcp.Listen {
+			t.stats.Stray++ // a listener also hands out what the peer has reset
+			return
+		}
+		r = t.adopt(ev, ev.Old)
+		r.Role = Server
+	}
+	if via == ViaAccept && r.Accepted == 0 {
+		r.Accepted = ev.Time
+	}
+	if r.setOwner(ev, via) {
+		t.change = Change{Kind: Owned, Time: ev.Time, Conn: &r.Connection, Task: ev.Task}
+		t.emit(&t.change)
 	}
 }
 
@@ -33,11 +71,10 @@ func (r *record) setCloser(ev *event.Event, end End) {
 	case EndResetReceived, EndRefused, EndTimeout, EndUnreachable, EndError:
 		return
 	}
-	by := Owner{Task: ev.Task, Via: ViaClose}
 	if !r.Closer.Known() {
-		r.Closer = by
+		r.Closer = Owner{Task: ev.Task, Via: ViaClose}
 	}
-	if !r.Owner.Known() && end != EndAborted {
-		r.Owner = by
+	if end != EndAborted {
+		r.setOwner(ev, ViaClose)
 	}
 }

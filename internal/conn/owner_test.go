@@ -2,6 +2,7 @@ package conn
 
 import (
 	"testing"
+	"time"
 
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/tcp"
@@ -84,4 +85,107 @@ func TestTracker_TimeoutHasNoCloser(t *testing.T) {
 		c.retransmit(2*s, tcp.Established, event.Retransmission{CAState: 4, Retransmits: 1}),
 		by("curl", failing(110, c.state(9*s, tcp.Established, tcp.Close))),
 	)
+}
+
+// A pre-forking server: the child that accepts owns the connection, whoever
+// reads first and closes.
+func TestTracker_AcceptedBeatsOtherEvidence(t *testing.T) {
+	c := aServer
+	story(t, `
+		1s server/51:80 LISTEN>SYN_RECV ?
+		1.001s server/51:80 SYN_RECV>ESTABLISHED 1ms
+		1.5s server/51:80 owned io by helper
+		2s server/51:80 owned accept by worker
+		9s server/51:80 ESTABLISHED>FIN_WAIT1 7.999s by helper
+		16m40s server/51:80 ended open owner=worker/accept closer=helper/close SYN_RECV=1ms ESTABLISHED=7.999s FIN_WAIT1=...`,
+		c.accepted(1*s),
+		c.process(event.Used, 1500*ms, tcp.Established, "helper"),
+		c.process(event.Accepted, 2*s, tcp.Established, "worker"),
+		c.process(event.Used, 3*s, tcp.Established, "helper"),
+		by("helper", c.state(9*s, tcp.Established, tcp.FinWait1)),
+	)
+}
+
+func TestTracker_FirstReaderOwns(t *testing.T) {
+	c := aServer
+	story(t, `
+		1s server/51:80 LISTEN>SYN_RECV ?
+		1.001s server/51:80 SYN_RECV>ESTABLISHED 1ms
+		2s server/51:80 owned io by worker
+		2.5s server/51:80 ESTABLISHED>CLOSE_WAIT 1.499s
+		16m40s server/51:80 ended open owner=worker/io SYN_RECV=1ms ESTABLISHED=1.499s CLOSE_WAIT=...`,
+		c.accepted(1*s),
+		c.process(event.Used, 2*s, tcp.Established, "worker"),
+		c.process(event.Used, 2200*ms, tcp.Established, "other"),
+		c.state(2500*ms, tcp.Established, tcp.CloseWait),
+	)
+}
+
+// Older than the trace: that it was accepted says which side it is.
+func TestTracker_AcceptedOlderThanTrace(t *testing.T) {
+	c := aServer
+	story(t, `
+		2s server/51:80 owned accept by worker
+		16m40s server/51:80 ended open incomplete begin-unknown owner=worker/accept ESTABLISHED=~...`,
+		c.process(event.Accepted, 2*s, tcp.Established, "worker"))
+}
+
+// The peer reset it in the accept queue; accept() hands it out nevertheless.
+func TestTracker_AcceptedAfterItsEnd(t *testing.T) {
+	c := aServer
+	tr := story(t, `
+		1s server/51:80 LISTEN>SYN_RECV ?
+		1.001s server/51:80 SYN_RECV>ESTABLISHED 1ms
+		2s server/51:80 reset received in ESTABLISHED
+		2s server/51:80 ESTABLISHED>CLOSE 999ms
+		2s server/51:80 ended reset_received errno=104 SYN_RECV=1ms ESTABLISHED=999ms`,
+		c.accepted(1*s),
+		c.resetReceived(2*s, tcp.Established),
+		failing(104, c.state(2*s, tcp.Established, tcp.Close)),
+		c.process(event.Accepted, 3*s, tcp.Close, "worker"))
+	if n := tr.Stats().Stray; n != 1 {
+		t.Errorf("%d stray events, want 1", n)
+	}
+}
+
+func TestConnection_AcceptWait(t *testing.T) {
+	c := aServer
+	tr := New(Options{})
+	wait := func() (time.Duration, bool) {
+		for k := range tr.Open {
+			return k.AcceptWait()
+		}
+		t.Fatal("nothing is open")
+		return 0, false
+	}
+	tell(tr, events(c.accepted(1*s)))
+	if d, ok := wait(); ok {
+		t.Errorf("not accepted, but waited for %v", d)
+	}
+	tell(tr, events(
+		c.state(2*s, tcp.Established, tcp.CloseWait),
+		c.process(event.Accepted, 3*s, tcp.CloseWait, "worker"),
+		c.process(event.Accepted, 4*s, tcp.CloseWait, "worker"),
+	))
+	if d, ok := wait(); !ok || d != 1999*ms {
+		t.Errorf("waited for %v, %v; want 1.999s", d, ok)
+	}
+}
+
+func TestConnection_Durations(t *testing.T) {
+	c := aClient
+	tr := New(Options{})
+	tell(tr, events(c.connected(1*s), c.state(5*s, tcp.Established, tcp.CloseWait)))
+	for k := range tr.Open {
+		want := [tcp.NumStates]time.Duration{
+			tcp.SynSent: 1 * ms, tcp.Established: 3999 * ms, tcp.CloseWait: 2 * s,
+		}
+		if got := k.Durations(event.Time(7 * s)); got != want {
+			t.Errorf("until 7 s: %v, want %v", got, want)
+		}
+		want[tcp.CloseWait] = 0
+		if got := k.Durations(event.Time(4 * s)); got != want {
+			t.Errorf("as of before the last change: %v, want %v", got, want)
+		}
+	}
 }

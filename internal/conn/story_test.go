@@ -112,6 +112,13 @@ func (s socket) retransmit(at time.Duration, in tcp.State, x event.Retransmissio
 	return ev
 }
 
+// process is a process that accepted the socket, or read from it.
+func (s socket) process(kind event.Kind, at time.Duration, in tcp.State, comm string) *event.Event {
+	ev := s.event(kind, at)
+	ev.Old = in
+	return by(comm, ev)
+}
+
 func lost(count uint64, from, to time.Duration) *event.Event {
 	return &event.Event{Kind: event.Lost, Time: event.Time(to), Loss: event.Loss{Kind: event.State, Count: count, From: event.Time(from)}}
 }
@@ -233,6 +240,8 @@ func line(c *Change) string {
 		w = append(w, "reset sent in", c.Event.Old.String())
 	case ResetReceived:
 		w = append(w, "reset received in", c.Event.Old.String())
+	case Owned:
+		w = append(w, "owned", c.Conn.Owner.Via.String())
 	case Lost:
 		w = append(w, "lost", fmt.Sprint(c.Event.Loss.Count))
 	case Ended:

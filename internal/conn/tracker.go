@@ -122,6 +122,10 @@ func (t *Tracker) Handle(ev *event.Event, emit Handler) {
 		t.resetReceived(ev, r)
 	case event.Totals:
 		t.totals(ev, r)
+	case event.Used:
+		t.used(ev, r, ViaIO)
+	case event.Accepted:
+		t.used(ev, r, ViaAccept)
 	default:
 		t.stats.Stray++
 	}
