@@ -89,11 +89,12 @@ func TestTracker_HandshakeAbandoned(t *testing.T) {
 
 func TestTracker_HandshakeEnds(t *testing.T) {
 	ends := map[event.Cause]string{
-		event.CauseTimeout:  "timeout",
-		event.CauseExpired:  "timeout",
-		event.CauseReset:    "reset_received",
-		event.CauseOverflow: "reset_sent",
-		event.CauseKilled:   "aborted",
+		event.CauseTimeout:   "timeout",
+		event.CauseExpired:   "timeout",
+		event.CauseReset:     "reset_received",
+		event.CauseOverflow:  "reset_sent",
+		event.CauseKilled:    "aborted",
+		event.CauseNetnsExit: "aborted",
 	}
 	for cause, end := range ends {
 		t.Run(cause.String(), func(t *testing.T) {
