@@ -202,24 +202,17 @@ func parseCgroups(text []byte, exiting bool) (Container, bool) {
 	return best, ok
 }
 
-// How much a path tells.
-const (
-	tellsNothing = iota
-	tellsPlace   // it is not the root
-	tellsUnit    // a systemd unit, or a pod
-	tellsContainer
-)
-
+// telling ranks what a path tells.
 func telling(c Container) int {
 	switch {
 	case c.ID != "":
-		return tellsContainer
+		return 3
 	case c.Unit != "" || c.PodUID != "":
-		return tellsUnit
+		return 2
 	case c.Path != "/":
-		return tellsPlace
+		return 1
 	}
-	return tellsNothing
+	return 0
 }
 
 // pathIn returns the path in the hierarchy that has this controller, or, if

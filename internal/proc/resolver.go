@@ -128,7 +128,7 @@ func (r *Resolver) Container(cgroup uint64, pid uint32, at time.Duration) (Conta
 	if p, has := r.Process(pid, at); has && p.Container.Path != "" {
 		return p.Container, true
 	}
-	if r.legacy && telling(c) < tellsUnit {
+	if r.legacy {
 		return Container{}, false // its v1 cgroup would have told
 	}
 	return c, ok

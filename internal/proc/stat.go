@@ -86,8 +86,8 @@ func parseUID(text []byte) (uint32, bool) {
 }
 
 // parseCmdline makes one line of /proc/PID/cmdline: its arguments with a space
-// between them. They are raw bytes otherwise.
+// between them, cut at maxCmdline bytes. They are raw bytes otherwise.
 func parseCmdline(text []byte) string {
-	text = bytes.TrimRight(text, "\x00")
+	text = bytes.TrimRight(text[:min(len(text), maxCmdline)], "\x00")
 	return string(bytes.ReplaceAll(text, []byte{0}, []byte{' '}))
 }
