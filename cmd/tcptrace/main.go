@@ -43,30 +43,27 @@ func run(args []string, stdout, stderr io.Writer) int {
 
 // report says on one line what went wrong, and what to do about it.
 func report(err error, stderr io.Writer) int {
-	switch {
-	case err == nil, errors.Is(err, syscall.EPIPE):
+	if err == nil || errors.Is(err, syscall.EPIPE) { // nobody reads any more
 		return exitOK
-	case errors.Is(err, errSaid):
-		return exitFailed
 	}
 	text := strings.Join(strings.Fields(err.Error()), " ")
-	if u := new(usageError); errors.As(err, &u) {
-		fmt.Fprintln(stderr, "tcptrace:", text)
-		return exitUsage
-	}
+	status := exitFailed
 	if errors.Is(err, probe.ErrPrivileges) {
 		text = probe.ErrPrivileges.Error()
 	}
-	var unable *unableError
-	if errors.As(err, &unable) {
+	var (
+		usage  *usageError
+		unable *unableError
+	)
+	switch {
+	case errors.As(err, &usage):
+		status = exitUsage
+	case errors.As(err, &unable):
 		text += `; "tcptrace doctor" says what this host allows`
 	}
 	fmt.Fprintln(stderr, "tcptrace:", text)
-	return exitFailed
+	return status
 }
-
-// errSaid ends a command that has already said what is wrong.
-var errSaid = errors.New("already said")
 
 // An unableError says why this host cannot be traced.
 type unableError struct{ err error }

@@ -31,7 +31,36 @@ It needs root, or the capabilities CAP_BPF and CAP_PERFMON.`,
 	cobra.EnableCommandSorting = false
 	root.AddCommand(newWatch(), newConns(), newDoctor(), newVersion())
 	root.InitDefaultHelpFlag()
+	root.SetHelpCommand(newHelp(root))
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	shells, _, _ := root.Find([]string{"completion"})
+	shells.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	shells.Args = func(cmd *cobra.Command, args []string) error { return unknownCommand(cmd, args) }
+	for _, shell := range shells.Commands() {
+		shell.Args = noArguments
+	}
 	return root
+}
+
+func newHelp(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND]",
+		Short: "Explain a command, its columns and its flags",
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return commandNames(root), cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(_ *cobra.Command, args []string) error {
+			if err := unknownCommand(root, args); err != nil {
+				return err
+			}
+			cmd, _, err := root.Find(args)
+			if err != nil {
+				return err
+			}
+			return cmd.Help()
+		},
+	}
 }
 
 func newVersion() *cobra.Command {

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -22,28 +23,28 @@ func usagef(format string, args ...any) error {
 	return &usageError{fmt.Sprintf(format, args...)}
 }
 
-// unknownCommand checks that the first argument, if it is no flag, is a command.
-// It runs before the flags are looked at: those of a mistyped command would
-// be called unknown.
-func unknownCommand(root *cobra.Command, args []string) error {
+// unknownCommand checks that the first argument, if it is no flag, is a command
+// of parent. It runs before the flags are looked at: those of a mistyped
+// command would be called unknown.
+func unknownCommand(parent *cobra.Command, args []string) error {
 	if len(args) == 0 || strings.HasPrefix(args[0], "-") || strings.HasPrefix(args[0], cobra.ShellCompRequestCmd) {
 		return nil
 	}
-	root.InitDefaultHelpCmd()
-	root.InitDefaultCompletionCmd(args...)
-	var names []string
-	for _, c := range root.Commands() {
-		if c.Name() == args[0] {
-			return nil
-		}
-		if !c.Hidden {
-			names = append(names, c.Name())
-		}
+	names := commandNames(parent)
+	if slices.Contains(names, args[0]) {
+		return nil
 	}
 	if meant := suggest.Closest(args[0], names); meant != "" {
-		return usagef("unknown command %q; did you mean %q?", args[0], "tcptrace "+meant)
+		return usagef("unknown command %q; did you mean %q?", args[0], parent.CommandPath()+" "+meant)
 	}
 	return usagef("unknown command %q; write one of %s", args[0], strings.Join(names, ", "))
+}
+
+func commandNames(parent *cobra.Command) (names []string) {
+	for _, c := range parent.Commands() {
+		names = append(names, c.Name())
+	}
+	return names
 }
 
 // noArguments accepts flags alone. Who gives a bare word means a process or a
@@ -80,11 +81,11 @@ func flagError(cmd *cobra.Command, err error) error {
 	case errors.As(err, &missing):
 		flag := missing.GetFlag()
 		placeholder, _ := pflag.UnquoteUsage(flag)
-		return usagef("%s needs a value; write --%s %s", dashed(flag), flag.Name, placeholder)
+		return usagef("--%s needs a value; write --%s %s", flag.Name, flag.Name, placeholder)
 	case errors.As(err, &invalid):
 		flag := invalid.GetFlag()
 		if flag.Value.Type() == "bool" {
-			return usagef("%s takes no value; write --%s alone", dashed(flag), flag.Name)
+			return usagef("--%s takes no value; write --%s alone", flag.Name, flag.Name)
 		}
 		return usagef("--%s: %v", flag.Name, invalid.Unwrap())
 	}
@@ -101,11 +102,4 @@ func unknownFlag(cmd *cobra.Command, err *pflag.NotExistError) error {
 		return usagef("unknown flag --%s; did you mean --%s?", err.GetSpecifiedName(), meant)
 	}
 	return usagef("unknown flag --%s; %q lists the flags", err.GetSpecifiedName(), cmd.CommandPath()+" --help")
-}
-
-func dashed(f *pflag.Flag) string {
-	if f.Shorthand != "" {
-		return "-" + f.Shorthand + ", --" + f.Name
-	}
-	return "--" + f.Name
 }

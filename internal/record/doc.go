@@ -33,7 +33,8 @@
 //	            actor. A RST sent without a socket has no conn
 //	connection  opened, closed, lifetime_ns (or lifetime_at_least_ns); states, a
 //	            list of {state, ns} in order, with at_least_ns in place of ns
-//	            where the begin was not seen; durations, {STATE: ns}, and
+//	            where the begin was not seen, and states_cut, how many are left out
+//	            because there were too many; durations, {STATE: ns}, and
 //	            durations_at_least; end, error; bytes_sent, bytes_acked,
 //	            bytes_received, segs_out, segs_in, srtt_us; retransmits, {class:
 //	            n}; closer, the process that closed it where that is another;
