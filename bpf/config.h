@@ -44,7 +44,9 @@ struct tt_config {
 	__u8 has_reset_reason;	 // third argument of tcp_send_reset
 	__u8 marks_unowned;	 // a hook sees the process of a child socket
 	__u8 sees_fin;		 // a hook sees the FIN that meets a timewait socket
-	__u8 pad[4];
+	__u8 sees_requests;	 // a hook sees how request sockets end
+	__u8 hash_add_args;	 // of inet_csk_reqsk_queue_hash_add; 0: it returns nothing
+	__u8 pad[2];
 };
 
 const volatile struct tt_config config;

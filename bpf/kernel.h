@@ -90,6 +90,10 @@ typedef struct {
 	__s64 counter;
 } atomic64_t;
 
+struct hlist_node {
+	struct hlist_node **pprev;
+};
+
 // The head that full, request and timewait sockets share.
 struct sock_common {
 	__be32 skc_daddr;
@@ -98,6 +102,7 @@ struct sock_common {
 	__u16 skc_num; // host order; 0 once the port is released
 	__u16 skc_family;
 	volatile __u8 skc_state;
+	struct hlist_node skc_node; // pprev is NULL outside the table of sockets
 	possible_net_t skc_net;
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
@@ -108,10 +113,6 @@ struct sock_common {
 typedef struct {
 	int owned; // 1: a system call holds the socket; the current task is it
 } socket_lock_t;
-
-struct hlist_node {
-	struct hlist_node **pprev;
-};
 
 struct timer_list {
 	struct hlist_node entry; // pprev is NULL while the timer is not armed

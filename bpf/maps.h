@@ -55,10 +55,13 @@ struct tt_moment {
 	// the request's timer is cancelled: a cancel that finds no child here
 	// means that the handshake died.
 	__u64 child;
-	// The request whose timer has run out, until it is armed again: a
-	// handler that returns with this still set has given the request up.
+	// The timer, of a request or a timewait socket, that has run out, until it
+	// is armed again or its socket ended: a request's handler that returns
+	// with this still set has given the request up.
 	__u64 expiring_timer;
-	struct tt_head expiring;
+	struct tt_head expiring; // that request
+	// The request that is being dropped, whose end has been told.
+	__u64 dropping;
 };
 
 struct {

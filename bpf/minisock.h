@@ -11,6 +11,8 @@
 #define owner_of(timer, type, member) \
 	((const type *)((const void *)(timer)-bpf_core_field_offset(type, member)))
 
+#define timer_of(owner, type, member) ((__u64)(owner) + bpf_core_field_offset(type, member))
+
 // The socket behind a retransmission timer, which moved in 7.0.
 static __always_inline const struct sock *retransmitting(const struct timer_list *timer)
 {
@@ -51,7 +53,7 @@ static __always_inline int timer_started(const struct timer_list *timer)
 	if (handler == config.write_handler)
 		return connect_bound(retransmitting(timer));
 	if (handler == config.timewait_handler)
-		return timewait_begins(owner_of(timer, struct inet_timewait_sock, tw_timer));
+		return timewait_armed(owner_of(timer, struct inet_timewait_sock, tw_timer));
 	if (handler == config.request_handler)
 		return request_armed(owner_of(timer, struct request_sock, rsk_timer), timer);
 	return 0;
@@ -64,7 +66,8 @@ static __always_inline int timer_detached(const struct timer_list *timer, void *
 	if (!handler)
 		return 0;
 	if (handler == config.timewait_handler)
-		return timewait_ends(owner_of(timer, struct inet_timewait_sock, tw_timer), ctx);
+		return timewait_ends(owner_of(timer, struct inet_timewait_sock, tw_timer), ctx,
+				     TT_CAUSE_UNKNOWN);
 	if (handler == config.request_handler)
 		return request_detached(owner_of(timer, struct request_sock, rsk_timer));
 	return 0;

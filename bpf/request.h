@@ -19,9 +19,7 @@ static __always_inline bool read_request(struct tt_head *head, const struct requ
 	return true;
 }
 
-// A request's timer is armed: for the first time as the SYN arrives, then
-// after each retry.
-static __always_inline int request_armed(const struct request_sock *req, const struct timer_list *timer)
+static __always_inline void request_begins(const struct request_sock *req)
 {
 	struct tt_head head = {
 		.time_ns = bpf_ktime_get_ns(),
@@ -29,12 +27,21 @@ static __always_inline int request_armed(const struct request_sock *req, const s
 		.old_state = TCP_LISTEN,
 		.new_state = TCP_SYN_RECV,
 	};
+
+	if (read_request(&head, req))
+		emit_head(&head);
+}
+
+// A request's timer is armed: for the first time as the SYN arrives, then
+// after each retry.
+static __always_inline int request_armed(const struct request_sock *req, const struct timer_list *timer)
+{
 	struct tt_moment *moment = this_moment();
 
 	if (moment && moment->expiring_timer == (__u64)timer)
 		moment->expiring_timer = 0;
-	if (BPF_CORE_READ_BITFIELD_PROBED(req, num_timeout) == 0 && read_request(&head, req))
-		emit_head(&head);
+	if (BPF_CORE_READ_BITFIELD_PROBED(req, num_timeout) == 0)
+		request_begins(req);
 	return 0;
 }
 

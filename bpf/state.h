@@ -51,7 +51,7 @@ static __always_inline bool without_request(const struct sock *sk)
 {
 	struct tt_moment *moment = this_moment();
 
-	if (!config.request_handler || !moment || moment->child != (__u64)sk)
+	if (!config.sees_requests || !moment || moment->child != (__u64)sk)
 		return false;
 	moment->child = 0;
 	return true;

@@ -6,6 +6,7 @@
 #include "reset.h"
 #include "retransmit.h"
 #include "state.h"
+#include "trampoline.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -74,6 +75,79 @@ int BPF_PROG(tt_kfree_skb, struct sk_buff *skb, void *location, enum skb_drop_re
 	     struct sock *receiver)
 {
 	return packet_freed(receiver);
+}
+
+SEC("fentry/tcp_connect")
+int BPF_PROG(tt_f_connect, struct sock *sk)
+{
+	return connect_bound(sk);
+}
+
+SEC("fexit/inet_csk_reqsk_queue_hash_add")
+int BPF_PROG(tt_f_req_add, struct sock *listener, struct request_sock *req)
+{
+	return request_added(req, ctx);
+}
+
+SEC("fentry/inet_csk_complete_hashdance")
+int BPF_PROG(tt_f_req_child, struct sock *listener, struct sock *child)
+{
+	return request_completed(child);
+}
+
+SEC("fentry/inet_csk_reqsk_queue_drop")
+int BPF_PROG(tt_f_req_drop, struct sock *listener, struct request_sock *req)
+{
+	return request_drop(req);
+}
+
+SEC("fentry/inet_csk_reqsk_queue_drop_and_put")
+int BPF_PROG(tt_f_req_put, struct sock *listener, struct request_sock *req)
+{
+	return request_drop_begins(req);
+}
+
+SEC("fexit/inet_csk_reqsk_queue_drop_and_put")
+int BPF_PROG(tt_f_req_putx, struct sock *listener, struct request_sock *req)
+{
+	return request_drop_ends();
+}
+
+SEC("fentry/reqsk_timer_handler")
+int BPF_PROG(tt_f_req_timer, struct timer_list *timer)
+{
+	return request_expires(owner_of(timer, struct request_sock, rsk_timer), timer);
+}
+
+SEC("fexit/reqsk_timer_handler")
+int BPF_PROG(tt_f_req_timerx, struct timer_list *timer)
+{
+	return request_expired(timer);
+}
+
+SEC("fexit/inet_twsk_alloc")
+int BPF_PROG(tt_f_tw_made, struct sock *sk, void *death_row, int state,
+	     struct inet_timewait_sock *tw)
+{
+	return timewait_made(sk, state, tw);
+}
+
+SEC("fexit/tcp_timewait_state_process")
+int BPF_PROG(tt_f_tw_packet, struct inet_timewait_sock *tw)
+{
+	return timewait_received(tw);
+}
+
+SEC("fentry/tw_timer_handler")
+int BPF_PROG(tt_f_tw_timer, struct timer_list *timer)
+{
+	return timewait_expires(timer);
+}
+
+SEC("fentry/inet_twsk_kill")
+int BPF_PROG(tt_f_tw_kill, struct inet_timewait_sock *tw)
+{
+	return timewait_killed(tw, ctx);
 }
 
 // Gives a request socket its cookie, which its child and that child's timewait

@@ -19,22 +19,28 @@ static __always_inline bool read_timewait(struct tt_head *head, const struct ine
 	return owner_selected(head->cookie);
 }
 
-// A timewait socket is made, or its timer armed again.
-static __always_inline int timewait_begins(const struct inet_timewait_sock *tw)
+static __always_inline void emit_timewait_begin(const struct tt_head *head)
+{
+	__u8 one = 1;
+
+	if (config.sees_fin && head->new_state == TCP_FIN_WAIT2 &&
+	    bpf_map_update_elem(&half_closed, &head->cookie, &one, BPF_ANY))
+		count_lost(TT_TIMEWAIT_FIN);
+	emit_head(head);
+}
+
+// A timewait socket's timer is armed: as the socket is made, or again.
+static __always_inline int timewait_armed(const struct inet_timewait_sock *tw)
 {
 	struct tt_head head = {
 		.time_ns = bpf_ktime_get_ns(),
 		.kind = TT_TIMEWAIT_BEGIN,
 	};
-	__u8 one = 1;
 
 	if (!read_timewait(&head, tw))
 		return 0;
 	head.new_state = BPF_CORE_READ(tw, tw_substate);
-	if (config.sees_fin && head.new_state == TCP_FIN_WAIT2 &&
-	    bpf_map_update_elem(&half_closed, &head.cookie, &one, BPF_ANY))
-		count_lost(TT_TIMEWAIT_FIN);
-	emit_head(&head);
+	emit_timewait_begin(&head);
 	return 0;
 }
 
@@ -58,16 +64,27 @@ static __always_inline int timewait_received(const struct inet_timewait_sock *tw
 	return 0;
 }
 
-// A timewait socket's timer is detached: it ran out, or is armed again, or
-// the socket is killed. The stack tells which, and user space reads it.
-static __always_inline int timewait_ends(const struct inet_timewait_sock *tw, void *ctx)
+static __always_inline void read_frames(__u64 frames[TT_FRAMES], void *ctx)
+{
+	long size = bpf_get_stack(ctx, frames, TT_FRAMES * sizeof(__u64), 0);
+
+	for (int i = 0; i < TT_FRAMES; i++)
+		if (size < (long)((i + 1) * sizeof(__u64)))
+			frames[i] = 0;
+}
+
+// A timewait socket ends for the given cause. Where that is unknown, the stack
+// tells it, and user space reads the stack; it may also find there that the
+// timer was only armed again.
+static __always_inline int timewait_ends(const struct inet_timewait_sock *tw, void *ctx,
+					 enum tt_cause cause)
 {
 	struct tt_head head = {
 		.time_ns = bpf_ktime_get_ns(),
 		.kind = TT_TIMEWAIT_END,
+		.cause = cause,
 	};
 	struct tt_timewait_end *end;
-	long size;
 
 	if (!read_timewait(&head, tw))
 		return 0;
@@ -77,10 +94,10 @@ static __always_inline int timewait_ends(const struct inet_timewait_sock *tw, vo
 	end = reserve(&head, sizeof(*end));
 	if (!end)
 		return 0;
-	size = bpf_get_stack(ctx, end->frames, sizeof(end->frames), 0);
-	for (int i = 0; i < TT_FRAMES; i++)
-		if (size < (long)((i + 1) * sizeof(__u64)))
-			end->frames[i] = 0;
+	if (cause == TT_CAUSE_UNKNOWN)
+		read_frames(end->frames, ctx);
+	else
+		__builtin_memset(end->frames, 0, sizeof(end->frames));
 	submit(end);
 	return 0;
 }

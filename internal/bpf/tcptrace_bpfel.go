@@ -50,7 +50,9 @@ type TcptraceTtConfig struct {
 	HasResetReason   uint8
 	MarksUnowned     uint8
 	SeesFin          uint8
-	Pad              [4]uint8
+	SeesRequests     uint8
+	HashAddArgs      uint8
+	Pad              [2]uint8
 }
 
 type TcptraceTtFlag uint32
@@ -104,6 +106,7 @@ type TcptraceTtMoment struct {
 	Child         uint64
 	ExpiringTimer uint64
 	Expiring      TcptraceTtHead
+	Dropping      uint64
 }
 
 type TcptraceTtReset struct {
@@ -179,6 +182,18 @@ const (
 	TcptraceMapOwners         = "owners"
 	TcptraceMapTallies        = "tallies"
 	TcptraceMapUnowned        = "unowned"
+	TcptraceProgTtF_connect   = "tt_f_connect"
+	TcptraceProgTtF_reqAdd    = "tt_f_req_add"
+	TcptraceProgTtF_reqChild  = "tt_f_req_child"
+	TcptraceProgTtF_reqDrop   = "tt_f_req_drop"
+	TcptraceProgTtF_reqPut    = "tt_f_req_put"
+	TcptraceProgTtF_reqPutx   = "tt_f_req_putx"
+	TcptraceProgTtF_reqTimer  = "tt_f_req_timer"
+	TcptraceProgTtF_reqTimerx = "tt_f_req_timerx"
+	TcptraceProgTtF_twKill    = "tt_f_tw_kill"
+	TcptraceProgTtF_twMade    = "tt_f_tw_made"
+	TcptraceProgTtF_twPacket  = "tt_f_tw_packet"
+	TcptraceProgTtF_twTimer   = "tt_f_tw_timer"
 	TcptraceProgTtKfreeSkb    = "tt_kfree_skb"
 	TcptraceProgTtRead        = "tt_read"
 	TcptraceProgTtRecvReset   = "tt_recv_reset"
@@ -237,6 +252,18 @@ type TcptraceSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type TcptraceProgramSpecs struct {
+	TtF_connect   *ebpf.ProgramSpec `ebpf:"tt_f_connect"`
+	TtF_reqAdd    *ebpf.ProgramSpec `ebpf:"tt_f_req_add"`
+	TtF_reqChild  *ebpf.ProgramSpec `ebpf:"tt_f_req_child"`
+	TtF_reqDrop   *ebpf.ProgramSpec `ebpf:"tt_f_req_drop"`
+	TtF_reqPut    *ebpf.ProgramSpec `ebpf:"tt_f_req_put"`
+	TtF_reqPutx   *ebpf.ProgramSpec `ebpf:"tt_f_req_putx"`
+	TtF_reqTimer  *ebpf.ProgramSpec `ebpf:"tt_f_req_timer"`
+	TtF_reqTimerx *ebpf.ProgramSpec `ebpf:"tt_f_req_timerx"`
+	TtF_twKill    *ebpf.ProgramSpec `ebpf:"tt_f_tw_kill"`
+	TtF_twMade    *ebpf.ProgramSpec `ebpf:"tt_f_tw_made"`
+	TtF_twPacket  *ebpf.ProgramSpec `ebpf:"tt_f_tw_packet"`
+	TtF_twTimer   *ebpf.ProgramSpec `ebpf:"tt_f_tw_timer"`
 	TtKfreeSkb    *ebpf.ProgramSpec `ebpf:"tt_kfree_skb"`
 	TtRead        *ebpf.ProgramSpec `ebpf:"tt_read"`
 	TtRecvReset   *ebpf.ProgramSpec `ebpf:"tt_recv_reset"`
@@ -322,6 +349,18 @@ type TcptraceVariables struct {
 //
 // It can be passed to LoadTcptraceObjects or ebpf.CollectionSpec.LoadAndAssign.
 type TcptracePrograms struct {
+	TtF_connect   *ebpf.Program `ebpf:"tt_f_connect"`
+	TtF_reqAdd    *ebpf.Program `ebpf:"tt_f_req_add"`
+	TtF_reqChild  *ebpf.Program `ebpf:"tt_f_req_child"`
+	TtF_reqDrop   *ebpf.Program `ebpf:"tt_f_req_drop"`
+	TtF_reqPut    *ebpf.Program `ebpf:"tt_f_req_put"`
+	TtF_reqPutx   *ebpf.Program `ebpf:"tt_f_req_putx"`
+	TtF_reqTimer  *ebpf.Program `ebpf:"tt_f_req_timer"`
+	TtF_reqTimerx *ebpf.Program `ebpf:"tt_f_req_timerx"`
+	TtF_twKill    *ebpf.Program `ebpf:"tt_f_tw_kill"`
+	TtF_twMade    *ebpf.Program `ebpf:"tt_f_tw_made"`
+	TtF_twPacket  *ebpf.Program `ebpf:"tt_f_tw_packet"`
+	TtF_twTimer   *ebpf.Program `ebpf:"tt_f_tw_timer"`
 	TtKfreeSkb    *ebpf.Program `ebpf:"tt_kfree_skb"`
 	TtRead        *ebpf.Program `ebpf:"tt_read"`
 	TtRecvReset   *ebpf.Program `ebpf:"tt_recv_reset"`
@@ -338,6 +377,18 @@ type TcptracePrograms struct {
 
 func (p *TcptracePrograms) Close() error {
 	return _TcptraceClose(
+		p.TtF_connect,
+		p.TtF_reqAdd,
+		p.TtF_reqChild,
+		p.TtF_reqDrop,
+		p.TtF_reqPut,
+		p.TtF_reqPutx,
+		p.TtF_reqTimer,
+		p.TtF_reqTimerx,
+		p.TtF_twKill,
+		p.TtF_twMade,
+		p.TtF_twPacket,
+		p.TtF_twTimer,
 		p.TtKfreeSkb,
 		p.TtRead,
 		p.TtRecvReset,

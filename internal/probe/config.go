@@ -10,18 +10,15 @@ import (
 )
 
 // kernelConfig is what the programs are told before they are loaded.
-func (k *kernel) config(opts Options) bpf.TcptraceTtConfig {
+func (k *kernel) config(set *hookSet, opts *Options) bpf.TcptraceTtConfig {
 	c := bpf.TcptraceTtConfig{
 		WakeBytes:        uint64(opts.RingBytes) / 4,
-		TimewaitHandler:  k.symbols.address(timewaitHandler),
-		RequestHandler:   k.symbols.address(requestHandler),
-		WriteHandler:     k.symbols.address(writeHandler),
 		HasCookieHelper:  flag(k.cookieHelper),
 		HasRetransmitErr: flag(k.retransmitErr),
 		HasResetReason:   flag(k.resetReason),
 		MarksUnowned:     flag(k.socketStorage),
-		SeesFin:          flag(k.freedReceiver),
 	}
+	set.configure(k, &c)
 	setFilter(&c, &opts.Filter)
 	return c
 }

@@ -3,20 +3,31 @@
 package probe
 
 import (
+	"slices"
 	"strings"
-
-	"github.com/tcptrace/tcptrace/internal/bpf"
 )
 
-// A service says which programs a capability rests on, and what is not known
-// without them.
+// A service is a capability that rests on hooks, on all of those that say so.
 type service struct {
-	name     string
-	programs []string // all of them are needed
-	without  Grade    // what is left when one of them is missing
-	lost     string
-	remedy   string
+	name    string
+	without Grade  // what is left when one of them is missing
+	lost    string // what is not known then
+	remedy  string
 }
+
+// The services' names.
+const (
+	transitions    = "transitions"
+	localPort      = "local port in SYN_SENT"
+	synRecv        = "SYN_RECV"
+	requestCookie  = "cookie in SYN_RECV"
+	orphanFinWait2 = "FIN_WAIT2 after close()"
+	timeWait       = "TIME_WAIT"
+	acceptOwner    = "process of an accepted socket"
+	retransmits    = "retransmits"
+	resetsSent     = "resets sent"
+	resetsReceived = "resets received"
+)
 
 const (
 	remedySymbols = "set kernel.kptr_restrict to 0, or grant CAP_SYSLOG"
@@ -26,28 +37,17 @@ const (
 
 // services lists what tcptrace can tell, in the order of a connection's life.
 func services() []service {
-	timers := []string{bpf.TcptraceProgTtTimerStart, bpf.TcptraceProgTtTimerCancel}
 	return []service{
-		{name: "transitions", programs: []string{bpf.TcptraceProgTtSetState}, without: Absent,
-			lost: "everything"},
-		{name: "local port in SYN_SENT", programs: timers[:1], without: Bounded,
-			lost: "shown once the peer answers or the SYN is sent again", remedy: remedySymbols},
-		{name: "SYN_RECV", programs: append(timers[:2:2], bpf.TcptraceProgTtTimerExpire, bpf.TcptraceProgTtTimerDone),
-			without: Absent, lost: "SYN_RECV is seen only as it ends", remedy: remedySymbols},
-		{name: "cookie in SYN_RECV", programs: []string{bpf.TcptraceProgTtSockops}, without: Bounded,
-			lost: "half-open connections are told apart by their addresses", remedy: remedyCgroup},
-		{name: "FIN_WAIT2 after close()", programs: append(timers[:2:2], bpf.TcptraceProgTtKfreeSkb), without: Bounded,
-			lost: "its end is known only when TIME_WAIT ends", remedy: remedyKernel},
-		{name: "TIME_WAIT", programs: timers, without: Absent,
-			lost: "connections seem to end where TIME_WAIT begins", remedy: remedySymbols},
-		{name: "process of an accepted socket", programs: []string{bpf.TcptraceProgTtRead}, without: Bounded,
-			lost: "known only when the process closes the socket", remedy: remedyKernel},
-		{name: "retransmits", programs: []string{bpf.TcptraceProgTtRetrans, bpf.TcptraceProgTtSynack}, without: Absent,
-			lost: "retransmits are not shown"},
-		{name: "resets sent", programs: []string{bpf.TcptraceProgTtSendReset}, without: Absent,
-			lost: "sent resets are not shown"},
-		{name: "resets received", programs: []string{bpf.TcptraceProgTtRecvReset}, without: Absent,
-			lost: "received resets are not shown"},
+		{transitions, Absent, "everything", ""},
+		{localPort, Bounded, "shown once the peer answers or the SYN is sent again", remedySymbols},
+		{synRecv, Absent, "SYN_RECV is seen only as it ends", remedySymbols},
+		{requestCookie, Bounded, "half-open connections are told apart by their addresses", remedyCgroup},
+		{orphanFinWait2, Bounded, "its end is known only when TIME_WAIT ends", remedyKernel},
+		{timeWait, Absent, "connections seem to end where TIME_WAIT begins", remedySymbols},
+		{acceptOwner, Bounded, "known only when the process closes the socket", remedyKernel},
+		{retransmits, Absent, "retransmits are not shown", ""},
+		{resetsSent, Absent, "sent resets are not shown", ""},
+		{resetsReceived, Absent, "received resets are not shown", ""},
 	}
 }
 
@@ -60,31 +60,23 @@ func (s *Source) Capabilities() []Capability {
 	return append(out, s.kernel.details()...)
 }
 
-// grade finds out whether all the programs of a service are attached.
+// grade finds out whether all the hooks of a service are attached.
 func (p *programs) grade(s *service) Capability {
-	c := Capability{Name: s.name, Grade: Exact, Hook: places(s.programs)}
-	for _, program := range s.programs {
-		if why, missing := p.absent[program]; missing {
+	c := Capability{Name: s.name, Grade: Exact}
+	var where []string
+	for _, h := range p.hooks {
+		if !slices.Contains(h.serves, s.name) {
+			continue
+		}
+		where = append(where, h.where)
+		if why, missing := p.absent[h.program]; missing {
 			c.Grade, c.Lost, c.Why, c.Remedy = s.without, s.lost, firstLine(why), s.remedy
 		}
 	}
-	if c.Grade == Absent {
-		c.Hook = ""
+	if c.Grade != Absent {
+		c.Hook = strings.Join(where, ", ")
 	}
 	return c
-}
-
-// places lists where the programs are attached.
-func places(programs []string) string {
-	var where []string
-	for _, program := range programs {
-		for _, h := range allHooks() {
-			if h.program == program {
-				where = append(where, h.where)
-			}
-		}
-	}
-	return strings.Join(where, ", ")
 }
 
 func firstLine(err error) string {

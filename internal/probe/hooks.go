@@ -17,8 +17,9 @@ import (
 // A hook is a program of ours and the place where it is attached.
 type hook struct {
 	program string
-	where   string // as users know it: "tp_btf/timer_start"
-	// needed: without it there is nothing to show.
+	where   string   // as users know it: "tp_btf/timer_start"
+	serves  []string // the services that rest on it
+	// needed: without it the set that it belongs to is of no use.
 	needed bool
 	// usable says whether this kernel can have it, and if not, why. nil
 	// means yes.
@@ -26,36 +27,89 @@ type hook struct {
 	attach func(*ebpf.Program) (link.Link, error)
 }
 
-// allHooks lists the programs in the order in which they are attached: the
-// transitions last, so that a connection whose first transition is seen has
-// all its other hooks in place.
-func allHooks() []hook {
-	hooks := []hook{{program: bpf.TcptraceProgTtSockops, where: "sockops", attach: attachSockops}}
-	hooks = append(hooks, timerHooks()...)
-	return append(hooks, socketHooks()...)
+// A hookSet is one of the ways to see the minisockets, which no tracepoint
+// names. Each gives the same events.
+type hookSet struct {
+	name string // as Options.Hooks spells it
+	// usable says whether this kernel can have the set, and if not, why.
+	usable func(*kernel) error
+	// hooks lists the programs in the order in which they are attached: the
+	// transitions last, so that a connection whose first transition is seen
+	// has all its other hooks in place.
+	hooks func(*kernel) []hook
+	// What the programs need to know of the set.
+	configure func(*kernel, *bpf.TcptraceTtConfig)
 }
 
-// timerHooks show the minisockets by their timers.
-func timerHooks() []hook {
-	return []hook{
-		{program: bpf.TcptraceProgTtTimerStart, where: "tp_btf/timer_start", usable: withSymbols, attach: attachTracing},
-		{program: bpf.TcptraceProgTtTimerCancel, where: "tp_btf/timer_cancel", usable: withSymbols, attach: attachTracing},
-		{program: bpf.TcptraceProgTtTimerExpire, where: "tp_btf/timer_expire_entry", usable: withSymbols, attach: attachTracing},
-		{program: bpf.TcptraceProgTtTimerDone, where: "tp_btf/timer_expire_exit", usable: withSymbols, attach: attachTracing},
-		{program: bpf.TcptraceProgTtKfreeSkb, where: "tp_btf/kfree_skb", usable: withReceiver, attach: attachTracing},
+// hookSets returns the sets to try, the best first: all of them, or the one
+// asked for.
+func hookSets(name string) ([]hookSet, error) {
+	sets := []hookSet{timers()}
+	if name == "" {
+		return sets, nil
 	}
+	for _, set := range append(sets, trampolines()) {
+		if set.name == name {
+			return []hookSet{set}, nil
+		}
+	}
+	return nil, fmt.Errorf("hooks %q: there are %s and %s", name, HooksTimers, HooksFentry)
+}
+
+// timers see the minisockets by their timers.
+func timers() hookSet {
+	return hookSet{
+		name:   HooksTimers,
+		usable: func(*kernel) error { return nil }, // transitions are worth something alone
+		hooks: func(*kernel) []hook {
+			return append(append([]hook{cookieHook()}, timerHooks()...), socketHooks()...)
+		},
+		configure: func(k *kernel, c *bpf.TcptraceTtConfig) {
+			c.TimewaitHandler = k.symbols.address(timewaitHandler)
+			c.RequestHandler = k.symbols.address(requestHandler)
+			c.WriteHandler = k.symbols.address(writeHandler)
+			c.SeesFin = flag(k.hidden == nil && k.freedReceiver)
+			c.SeesRequests = flag(k.hidden == nil)
+		},
+	}
+}
+
+func timerHooks() []hook {
+	hooks := []hook{
+		{program: bpf.TcptraceProgTtTimerStart, where: "tp_btf/timer_start",
+			serves: []string{localPort, synRecv, orphanFinWait2, timeWait}},
+		{program: bpf.TcptraceProgTtTimerCancel, where: "tp_btf/timer_cancel",
+			serves: []string{synRecv, orphanFinWait2, timeWait}},
+		{program: bpf.TcptraceProgTtTimerExpire, where: "tp_btf/timer_expire_entry", serves: []string{synRecv}},
+		{program: bpf.TcptraceProgTtTimerDone, where: "tp_btf/timer_expire_exit", serves: []string{synRecv}},
+		{program: bpf.TcptraceProgTtKfreeSkb, where: "tp_btf/kfree_skb", serves: []string{orphanFinWait2}},
+	}
+	for i := range hooks {
+		hooks[i].usable, hooks[i].attach = withSymbols, attachTracing
+	}
+	hooks[len(hooks)-1].usable = withReceiver
+	return hooks
+}
+
+// cookieHook gives requests their cookies.
+func cookieHook() hook {
+	return hook{program: bpf.TcptraceProgTtSockops, where: "sockops", serves: []string{requestCookie}, attach: attachSockops}
 }
 
 // socketHooks are the tracepoints that are given a socket.
 func socketHooks() []hook {
-	return []hook{
-		{program: bpf.TcptraceProgTtRead, where: "tp_btf/tcp_rcv_space_adjust", usable: withStorage, attach: attachTracing},
-		{program: bpf.TcptraceProgTtRetrans, where: "tp_btf/tcp_retransmit_skb", attach: attachTracing},
-		{program: bpf.TcptraceProgTtSynack, where: "tp_btf/tcp_retransmit_synack", attach: attachTracing},
-		{program: bpf.TcptraceProgTtSendReset, where: "tp_btf/tcp_send_reset", attach: attachTracing},
-		{program: bpf.TcptraceProgTtRecvReset, where: "tp_btf/tcp_receive_reset", attach: attachTracing},
-		{program: bpf.TcptraceProgTtSetState, where: "tp_btf/inet_sock_set_state", needed: true, attach: attachTracing},
+	hooks := []hook{
+		{program: bpf.TcptraceProgTtRead, where: "tp_btf/tcp_rcv_space_adjust", serves: []string{acceptOwner}, usable: withStorage},
+		{program: bpf.TcptraceProgTtRetrans, where: "tp_btf/tcp_retransmit_skb", serves: []string{retransmits}},
+		{program: bpf.TcptraceProgTtSynack, where: "tp_btf/tcp_retransmit_synack", serves: []string{retransmits}},
+		{program: bpf.TcptraceProgTtSendReset, where: "tp_btf/tcp_send_reset", serves: []string{resetsSent}},
+		{program: bpf.TcptraceProgTtRecvReset, where: "tp_btf/tcp_receive_reset", serves: []string{resetsReceived}},
+		{program: bpf.TcptraceProgTtSetState, where: "tp_btf/inet_sock_set_state", serves: []string{transitions}, needed: true},
 	}
+	for i := range hooks {
+		hooks[i].attach = attachTracing
+	}
+	return hooks
 }
 
 func withSymbols(k *kernel) error { return k.hidden }

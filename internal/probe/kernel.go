@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
 )
@@ -20,11 +21,12 @@ type kernel struct {
 
 	hz uint64 // jiffies a second
 
-	cookieHelper  bool // tracing programs may make a socket's cookie
-	retransmitErr bool // tcp_retransmit_skb says whether sending failed
-	resetReason   bool // tcp_send_reset says why
-	socketStorage bool // tracing programs may mark a socket
-	freedReceiver bool // kfree_skb names the socket that the packet met
+	cookieHelper  bool  // tracing programs may make a socket's cookie
+	retransmitErr bool  // tcp_retransmit_skb says whether sending failed
+	resetReason   bool  // tcp_send_reset says why
+	socketStorage bool  // tracing programs may mark a socket
+	freedReceiver bool  // kfree_skb names the socket that the packet met
+	hashAddArgs   uint8 // of inet_csk_reqsk_queue_hash_add, if it returns a result; else 0
 }
 
 // examineKernel reads BTF and kallsyms.
@@ -40,6 +42,7 @@ func examineKernel() (*kernel, error) {
 	k.retransmitErr = k.tracepointArgs("tcp_retransmit_skb") >= 3
 	k.resetReason = k.tracepointArgs("tcp_send_reset") >= 3
 	k.freedReceiver = k.tracepointArgs("kfree_skb") >= 4
+	k.hashAddArgs = k.argsOfResult("inet_csk_reqsk_queue_hash_add")
 	return k, nil
 }
 
@@ -55,6 +58,23 @@ func ticksPerSecond() uint64 {
 func (k *kernel) hasFunction(name string) bool {
 	var fn *btf.Func
 	return k.types.TypeByName(name, &fn) == nil
+}
+
+// argsOfResult returns how many arguments a function that returns a result has,
+// or 0 if it returns none.
+func (k *kernel) argsOfResult(name string) uint8 {
+	var fn *btf.Func
+	if err := k.types.TypeByName(name, &fn); err != nil {
+		return 0
+	}
+	proto, ok := fn.Type.(*btf.FuncProto)
+	if !ok {
+		return 0
+	}
+	if _, none := proto.Return.(*btf.Void); none {
+		return 0
+	}
+	return uint8(len(proto.Params))
 }
 
 // tracepointArgs returns how many arguments a tracepoint passes, or 0 if this
@@ -81,6 +101,10 @@ var ErrPrivileges = errors.New("tracing needs the capabilities CAP_BPF and CAP_P
 // explain adds the remedy to an error that the kernel gave for want of
 // privileges.
 func explain(err error) error {
+	var refused *ebpf.VerifierError // it says EACCES too
+	if errors.As(err, &refused) {
+		return err
+	}
 	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
 		return fmt.Errorf("%w (%v)", ErrPrivileges, err)
 	}

@@ -15,31 +15,61 @@ import (
 
 // programs are the loaded and attached hooks with their maps.
 type programs struct {
+	hooks      []hook
 	collection *ebpf.Collection
 	links      []link.Link
 	absent     map[string]error // by program name: why it is not attached
 }
 
-// load loads every program that this kernel takes. A program that is not
-// needed and that the kernel refuses is left out, and the reason kept.
-func load(k *kernel, opts Options) (*programs, error) {
+// load loads and attaches the best set of hooks that this kernel takes, or the
+// one asked for.
+func load(k *kernel, opts *Options) (*programs, error) {
 	if err := rlimit.RemoveMemlock(); err != nil {
 		return nil, fmt.Errorf("lift the limit on locked memory: %w", explain(err))
 	}
+	sets, err := hookSets(opts.Hooks)
+	if err != nil {
+		return nil, err
+	}
+	var p *programs
+	for _, set := range sets {
+		if p, err = loadSet(k, &set, opts); err == nil {
+			return p, nil
+		}
+	}
+	if opts.Hooks != "" {
+		return nil, fmt.Errorf("hooks %q: %w", opts.Hooks, err)
+	}
+	return nil, err
+}
+
+func loadSet(k *kernel, set *hookSet, opts *Options) (*programs, error) {
+	if err := set.usable(k); err != nil {
+		return nil, err
+	}
+	p, err := loadHooks(k, set, opts)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.attach(); err != nil {
+		return nil, errors.Join(err, p.close())
+	}
+	return p, nil
+}
+
+// loadHooks loads every program of the set that this kernel takes. A program
+// that is not needed and that the kernel refuses is left out, and the reason
+// kept.
+func loadHooks(k *kernel, set *hookSet, opts *Options) (*programs, error) {
 	spec, err := bpf.LoadTcptrace()
 	if err != nil {
 		return nil, fmt.Errorf("read the BPF object: %w", err)
 	}
-	p := &programs{absent: map[string]error{}}
-	for _, h := range allHooks() {
-		if h.usable == nil {
-			continue
-		}
-		if err := h.usable(k); err != nil {
-			p.leaveOut(spec, h.program, err)
-		}
+	p := &programs{hooks: set.hooks(k), absent: map[string]error{}}
+	if err := p.choose(spec, k); err != nil {
+		return nil, err
 	}
-	if err := spec.Variables[bpf.TcptraceVarConfig].Set(k.config(opts)); err != nil {
+	if err := spec.Variables[bpf.TcptraceVarConfig].Set(k.config(set, opts)); err != nil {
 		return nil, fmt.Errorf("set the BPF programs' configuration: %w", err)
 	}
 	spec.Maps[bpf.TcptraceMapEvents].MaxEntries = uint32(opts.RingBytes)
@@ -50,6 +80,25 @@ func load(k *kernel, opts Options) (*programs, error) {
 		return nil, err
 	}
 	return p, nil
+}
+
+// choose leaves in spec only the programs of the hooks that can be used.
+func (p *programs) choose(spec *ebpf.CollectionSpec, k *kernel) error {
+	all := spec.Programs
+	spec.Programs = map[string]*ebpf.ProgramSpec{}
+	for _, h := range p.hooks {
+		spec.Programs[h.program] = all[h.program]
+		if h.usable == nil {
+			continue
+		}
+		if err := h.usable(k); err != nil {
+			if h.needed {
+				return err
+			}
+			p.leaveOut(spec, h.program, err)
+		}
+	}
+	return nil
 }
 
 func (p *programs) leaveOut(spec *ebpf.CollectionSpec, program string, why error) {
@@ -66,7 +115,7 @@ func (p *programs) loadCollection(spec *ebpf.CollectionSpec, k *kernel) error {
 	if err == nil {
 		return nil
 	}
-	for _, h := range allHooks() {
+	for _, h := range p.hooks {
 		if _, left := spec.Programs[h.program]; !left {
 			continue
 		}
@@ -101,7 +150,7 @@ func tryAlone(spec *ebpf.CollectionSpec, program string, options ebpf.Collection
 
 // attach attaches the loaded programs in the order of hooks.
 func (p *programs) attach() error {
-	for _, h := range allHooks() {
+	for _, h := range p.hooks {
 		program, loaded := p.collection.Programs[h.program]
 		if !loaded {
 			continue

@@ -21,7 +21,18 @@ type Options struct {
 	// Poll is the interval at which the ring is emptied. 0 means 50 ms.
 	Poll time.Duration
 
+	// Hooks names the way in which timewait and request sockets are seen:
+	// HooksTimers or HooksFentry, which must then work; "" is the best that
+	// this kernel has. Each gives the same events.
+	Hooks string
+
 	// OnBatch, if set, is called after each poll of the ring, from the
 	// goroutine of Run, also when there was nothing in it.
 	OnBatch func()
 }
+
+// Names of Options.Hooks.
+const (
+	HooksTimers = "timers" // the tracepoints of their timers
+	HooksFentry = "fentry" // the functions that make and end them, by BPF trampolines
+)

@@ -56,7 +56,7 @@ func Open(opts Options) (*Source, error) {
 	}
 	s := &Source{opts: opts, kernel: k, clock: readClock()}
 	s.decoder = bpf.Decoder{HZ: k.hz, EndCause: k.symbols.endCause}
-	if s.programs, err = load(k, opts); err != nil {
+	if s.programs, err = load(k, &opts); err != nil {
 		return nil, err
 	}
 	if err := s.start(); err != nil {
@@ -65,7 +65,7 @@ func Open(opts Options) (*Source, error) {
 	return s, nil
 }
 
-// start opens the ring and attaches the programs.
+// start opens the ring.
 func (s *Source) start() error {
 	maps := s.programs.collection.Maps
 	var err error
@@ -79,7 +79,7 @@ func (s *Source) start() error {
 		return err
 	}
 	s.ledger = ledger{tallies: maps[bpf.TcptraceMapTallies], checked: now()}
-	return s.programs.attach()
+	return nil
 }
 
 // Run calls handle with each event, in order of time, until ctx is done; then
