@@ -258,12 +258,11 @@ func crossing(want, which uint8) rule {
 			w.pass(s)
 		case m == nil:
 			meetings[s.flow()] = &meeting{first: s.clone()}
-		case m.first.from != s.from:
+		default: // from the other side: a wire carries nothing twice
 			m.over = true
 			w.pass(m.first)
 			w.pass(s)
 			m.first = segment{}
 		}
-		// Else it is a retransmit of the one that waits.
 	}
 }

@@ -88,7 +88,7 @@ func (n *network) joinByVeth(ctx context.Context) error {
 }
 
 func (n *network) joinByWire(ctx context.Context) (err error) {
-	n.wire = &wire{}
+	n.wire = &wire{seen: map[content]bool{}}
 	for side, ns := range n.namespaces() {
 		err := ns.do(func() (err error) {
 			n.wire.ends[side], err = openTUN(deviceName)

@@ -135,7 +135,7 @@ func (st *stage) drain() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	if st.net.wire != nil {
-		st.net.wire.setRule(nil)
+		st.net.wire.open()
 	}
 	_ = poll(ctx, func() (bool, error) {
 		got, err := st.census()

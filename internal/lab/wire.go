@@ -29,11 +29,17 @@ type rule func(*wire, segment)
 // A wire carries the IP packets of two namespaces as a rule says; without a
 // rule, as they come. Only TCP crosses: neighbour discovery and such have no
 // use on it.
+//
+// What has entered it once does not enter it again: when this process gets no
+// processor for 200 ms, a kernel sends its segment anew, and the copy would
+// arrive as well. A FIN's copy is answered by an ACK that finds the other
+// socket closed, and the RST for that ends TIME_WAIT.
 type wire struct {
 	ends [2]*os.File // TUN devices
 
-	mu   sync.Mutex // serialises calls of rule
+	mu   sync.Mutex // serialises calls of rule, and guards what follows
 	rule rule
+	seen map[content]bool // nil: copies enter as well
 
 	relays sync.WaitGroup
 	timers sync.WaitGroup // of passAfter
@@ -62,6 +68,33 @@ func (w *wire) fail(err error) {
 // setRule is called before the first packet.
 func (w *wire) setRule(r rule) { w.locked(func() { w.rule = r }) }
 
+// open lets everything pass from now on, copies of what was lost too.
+func (w *wire) open() { w.locked(func() { w.rule, w.seen = nil, nil }) }
+
+// A content is what a segment takes of its sender's sequence space.
+type content struct {
+	from     side
+	src, dst netip.AddrPort
+	seq      uint32
+	flags    uint8
+	payload  int
+}
+
+// copied reports whether the segment's content has entered the wire before. An
+// ACK by itself has none.
+func (w *wire) copied(s segment) bool {
+	flags := s.flags & (flagSYN | flagFIN | flagACK)
+	if w.seen == nil || s.payload == 0 && flags&(flagSYN|flagFIN) == 0 {
+		return false
+	}
+	c := content{s.from, s.src, s.dst, s.seq, flags, s.payload}
+	if w.seen[c] {
+		return true
+	}
+	w.seen[c] = true
+	return false
+}
+
 // locked runs f, which may pass segments, while no rule is called.
 func (w *wire) locked(f func()) {
 	w.mu.Lock()
@@ -82,9 +115,11 @@ func (w *wire) relay(from side) error {
 		}
 		s.from = from
 		w.locked(func() {
-			if w.rule == nil {
+			switch {
+			case w.copied(s):
+			case w.rule == nil:
 				w.pass(s)
-			} else {
+			default:
 				w.rule(w, s)
 			}
 		})
@@ -138,72 +173,4 @@ func openTUN(name string) (*os.File, error) {
 		return nil, fmt.Errorf("make TUN device %s: %w", name, err)
 	}
 	return os.NewFile(uintptr(fd), name), nil
-}
-
-// Flags of a TCP header.
-const (
-	flagFIN = 1 << 0
-	flagSYN = 1 << 1
-	flagRST = 1 << 2
-	flagACK = 1 << 4
-)
-
-// A segment is a TCP segment in its IP packet.
-type segment struct {
-	from    side
-	src     netip.AddrPort
-	dst     netip.AddrPort
-	flags   uint8
-	payload int    // bytes
-	packet  []byte // valid until the rule returns: see clone
-}
-
-// clone returns a segment that may be kept.
-func (s segment) clone() segment {
-	s.packet = append([]byte(nil), s.packet...)
-	return s
-}
-
-// is reports whether exactly the flags want are set among those of which.
-func (s segment) is(want, which uint8) bool { return s.flags&which == want }
-
-// A flow names a connection by its ends.
-type flow struct {
-	client, server netip.AddrPort
-}
-
-func (s segment) flow() flow {
-	if s.from == clientSide {
-		return flow{s.src, s.dst}
-	}
-	return flow{s.dst, s.src}
-}
-
-// parseSegment reads an IPv4 or IPv6 packet without extension headers (Linux
-// sends none with TCP); false if it is not TCP.
-func parseSegment(p []byte) (segment, bool) {
-	const tcpHeader = 20
-	var header, total int
-	var src, dst netip.Addr
-	switch {
-	case len(p) >= 20 && p[0]>>4 == 4 && p[9] == unix.IPPROTO_TCP:
-		header, total = int(p[0]&15)*4, int(p[2])<<8|int(p[3])
-		src, dst = netip.AddrFrom4([4]byte(p[12:16])), netip.AddrFrom4([4]byte(p[16:20]))
-	case len(p) >= 40 && p[0]>>4 == 6 && p[6] == unix.IPPROTO_TCP:
-		header, total = 40, 40+(int(p[4])<<8|int(p[5]))
-		src, dst = netip.AddrFrom16([16]byte(p[8:24])), netip.AddrFrom16([16]byte(p[24:40]))
-	default:
-		return segment{}, false
-	}
-	if total > len(p) || total < header+tcpHeader {
-		return segment{}, false
-	}
-	t := p[header:total]
-	return segment{
-		src:     netip.AddrPortFrom(src, uint16(t[0])<<8|uint16(t[1])),
-		dst:     netip.AddrPortFrom(dst, uint16(t[2])<<8|uint16(t[3])),
-		flags:   t[13],
-		payload: len(t) - int(t[12]>>4)*4,
-		packet:  p[:total],
-	}, true
 }

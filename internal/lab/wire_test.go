@@ -3,77 +3,62 @@
 package lab
 
 import (
-	"encoding/hex"
-	"net/netip"
+	"context"
+	"errors"
 	"testing"
+	"time"
+
+	"github.com/tcptrace/tcptrace/internal/tcp"
 )
 
-// A SYN-ACK with four bytes of options and no payload, an ACK with two bytes
-// of payload; the IPv6 one is followed by bytes that are not its own.
-const (
-	synAck4 = "4500002c00004000400600000a0000020a000001" + "1f90c0de00000001000000026012ffff00000000020405b4"
-	ack6    = "6000000000160640" + "fd000000000000000000000000000001" + "fd000000000000000000000000000002" +
-		"c0de1f9000000002000000025010ffff000000006869" + "eeee"
-)
+// stall is long enough for a kernel to send again what is not acknowledged.
+const stall = 700 * time.Millisecond
 
-func unhex(t testing.TB, s string) []byte {
-	t.Helper()
-	b, err := hex.DecodeString(s)
+// TestWire_CarriesNothingTwice delays the servers' FINs until they were sent
+// again, as a stall of this process would. The copies must not reach the
+// clients: their TIME_WAIT would be ended by a RST. Needs root.
+func TestWire_CarriesNothingTwice(t *testing.T) {
+	if err := Allowed(); errors.Is(err, ErrNotAllowed) {
+		t.Skip(err)
+	}
+	story := Story{
+		Name:     "stalled-wire",
+		Client:   path(opened, closesFirst),
+		Server:   path(accepted, closesSecond),
+		Networks: []Network{Wire},
+		play: func(ctx context.Context, st *stage) error {
+			var goesOn time.Time // the stall's end
+			st.net.wire.setRule(func(w *wire, s segment) {
+				if s.from != serverSide || s.flags&flagFIN == 0 {
+					w.pass(s)
+					return
+				}
+				if goesOn.IsZero() {
+					goesOn = time.Now().Add(stall)
+				}
+				w.passAfter(time.Until(goesOn), s)
+			})
+			if err := st.closeInOrder(ctx, clientFirst); err != nil {
+				return err
+			}
+			// What a copy does, it does now.
+			if err := sleep(ctx, stall); err != nil {
+				return err
+			}
+			return st.await(ctx, census{tcp.TimeWait: st.p.N})
+		},
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	truth, err := story.Run(ctx, Params{N: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return b
-}
-
-func TestParseSegment(t *testing.T) {
-	for _, tc := range []struct {
-		packet   string
-		src, dst string
-		flags    uint8
-		payload  int
-		length   int
-	}{
-		{synAck4, "10.0.0.2:8080", "10.0.0.1:49374", flagSYN | flagACK, 0, 44},
-		{ack6, "[fd00::1]:49374", "[fd00::2]:8080", flagACK, 2, 62},
-	} {
-		s, ok := parseSegment(unhex(t, tc.packet))
-		if !ok {
-			t.Errorf("%s: no segment", tc.packet)
-			continue
-		}
-		if s.src != netip.MustParseAddrPort(tc.src) || s.dst != netip.MustParseAddrPort(tc.dst) {
-			t.Errorf("%v to %v, want %s to %s", s.src, s.dst, tc.src, tc.dst)
-		}
-		if s.flags != tc.flags || s.payload != tc.payload || len(s.packet) != tc.length {
-			t.Errorf("flags %#x, %d bytes in %d, want %#x, %d in %d", s.flags, s.payload, len(s.packet), tc.flags, tc.payload, tc.length)
-		}
+	client, server := truth.NetNS[0].Counters, truth.NetNS[1].Counters
+	if server["RetransSegs"] == 0 {
+		t.Error("the server's FIN was not sent again: the test shows nothing")
 	}
-}
-
-func TestParseSegment_NotTCP(t *testing.T) {
-	udp := unhex(t, synAck4)
-	udp[9] = 17
-	for name, p := range map[string][]byte{
-		"nothing":    nil,
-		"UDP":        udp,
-		"cut header": unhex(t, synAck4)[:39],
-		"ARP":        unhex(t, "0001080006040001"),
-	} {
-		if _, ok := parseSegment(p); ok {
-			t.Errorf("%s: taken for a segment", name)
-		}
+	if client["TW"] != 1 || server["OutRsts"] != 0 {
+		t.Errorf("%d in TIME_WAIT and %d RSTs, want 1 and 0", client["TW"], server["OutRsts"])
 	}
-}
-
-// FuzzParseSegment: whatever comes off the wire, no panic, and what is taken
-// for a segment lies within its packet.
-func FuzzParseSegment(f *testing.F) {
-	f.Add(unhex(f, synAck4))
-	f.Add(unhex(f, ack6))
-	f.Fuzz(func(t *testing.T, p []byte) {
-		s, ok := parseSegment(p)
-		if ok && (len(s.packet) > len(p) || s.payload > len(p) || !s.src.IsValid()) {
-			t.Errorf("segment %+v of %d bytes", s, len(p))
-		}
-	})
 }
