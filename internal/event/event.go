@@ -84,6 +84,15 @@ const (
 	// Accepted: Task's accept() returned the socket.
 	Accepted
 
+	// Seen: a sweep through the kernel's tables found the socket, in state Old.
+	// Task is the process that holds it, where it is just one.
+	Seen
+	// Swept: a sweep of the namespace ID.NetNS is complete. Every socket that
+	// was open all the time in [From, Time] has had its Seen, unless it changed
+	// its place in the tables at the wrong moment: only who is missed twice is
+	// gone. Local and Remote are not set.
+	Swept
+
 	// Lost: Loss.Count events of kind Loss.Kind could not be handed over by
 	// the kernel side at some time in [Loss.From, Time].
 	Lost
@@ -107,6 +116,8 @@ var kindNames = [NumKinds]string{
 	Totals:           "totals",
 	Used:             "used",
 	Accepted:         "accepted",
+	Seen:             "seen",
+	Swept:            "swept",
 	Lost:             "lost",
 }
 
@@ -213,6 +224,12 @@ type Event struct {
 	Local  netip.AddrPort // invalid, or with port 0, where not known (yet)
 	Remote netip.AddrPort
 	Task   Task
+
+	// From is when the sweep began of which Swept is the end.
+	From Time
+
+	// Left is how long a timewait socket that was Seen has still to live.
+	Left time.Duration
 
 	// WithoutRequest is set on the SYN_RECV -> ESTABLISHED of a socket that
 	// was made from a SYN cookie: its SYN_RECV lasted an instant.
