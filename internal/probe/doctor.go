@@ -57,7 +57,19 @@ func (s *Source) Capabilities() []Capability {
 	for _, service := range services() {
 		out = append(out, s.programs.grade(&service))
 	}
-	return append(out, s.kernel.details()...)
+	return append(append(out, s.kernel.details()...), s.sweeping())
+}
+
+// sweeping is the capability of knowing what is older than the trace.
+func (s *Source) sweeping() Capability {
+	c := Capability{Name: "sockets older than the trace", Grade: Exact, Hook: "iter/tcp, iter/task_file"}
+	if s.unswept != nil {
+		c = Capability{
+			Name: c.Name, Grade: Bounded, Lost: "known only by what happens to them",
+			Why: firstLine(s.unswept), Remedy: remedyKernel,
+		}
+	}
+	return c
 }
 
 // grade finds out whether all the hooks of a service are attached.

@@ -90,7 +90,9 @@ type watcher struct {
 
 func (w *watcher) handle(ev *event.Event) {
 	w.last = ev.Time
-	if ev.Kind != event.Lost {
+	switch ev.Kind {
+	case event.Lost, event.Seen, event.Swept: // not of the ring
+	default:
 		w.seen.received++
 	}
 	w.tracker.Handle(ev, w.change)

@@ -26,6 +26,11 @@ type Options struct {
 	// this kernel has. Each gives the same events.
 	Hooks string
 
+	// NoSweep leaves out the sweeps through the kernel's tables of sockets, at
+	// the start and every minute: what is older than the trace is then known
+	// only by what happens to it.
+	NoSweep bool
+
 	// OnBatch, if set, is called after each poll of the ring, from the
 	// goroutine of Run, also when there was nothing in it.
 	OnBatch func()

@@ -15,7 +15,8 @@ const settle = time.Millisecond
 // keeps the newest back until no older one can be on its way.
 type order struct {
 	buffer []event.Event
-	index  []int32 // of buffer, in order of time once sorted
+	spare  []event.Event // takes the place of buffer when events are kept
+	index  []int32       // of buffer, in order of time once sorted
 	newest event.Time
 	sorted bool
 }
@@ -60,19 +61,21 @@ func (o *order) release(horizon event.Time, handle event.Handler) {
 		}
 		handle(ev)
 	}
-	o.keep(o.index[done:])
+	o.sorted = true
+	if done > 0 {
+		o.keep(o.index[done:])
+	}
 }
 
 // keep leaves only the events that left names, in their order.
 func (o *order) keep(left []int32) {
-	kept := make([]event.Event, len(left))
-	for i, at := range left {
-		kept[i] = o.buffer[at]
+	o.spare = o.spare[:0]
+	for _, at := range left {
+		o.spare = append(o.spare, o.buffer[at])
 	}
-	o.buffer = append(o.buffer[:0], kept...)
+	o.buffer, o.spare = o.spare, o.buffer
 	o.index = o.index[:0]
-	for i := range kept {
+	for i := range o.buffer {
 		o.index = append(o.index, int32(i))
 	}
-	o.sorted = true
 }

@@ -34,6 +34,8 @@ type Source struct {
 	record   ringbuf.Record
 	waiter   *waiter
 	ledger   ledger
+	sweeper  *sweeper // nil where there is none
+	unswept  error    // why
 	order    order
 	clock    event.Clock
 
@@ -62,6 +64,9 @@ func Open(opts Options) (*Source, error) {
 	if err := s.start(); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
+	if !opts.NoSweep {
+		s.sweeper, s.unswept = newSweeper(&opts.Filter, s.programs.collection.Maps[bpf.TcptraceMapOwners])
+	}
 	return s, nil
 }
 
@@ -89,6 +94,7 @@ func (s *Source) Run(ctx context.Context, handle event.Handler) error {
 	stop := context.AfterFunc(ctx, s.waiter.interrupt)
 	defer stop()
 	for ctx.Err() == nil {
+		s.sweeper.start(ctx, now())
 		more, err := s.poll(handle)
 		if err != nil {
 			return err
@@ -114,10 +120,13 @@ func (s *Source) poll(handle event.Handler) (more bool, err error) {
 	if more {
 		horizon = s.order.newest.Add(-settle)
 	}
-	if err := s.ledger.report(now(), handle); err != nil {
+	lost, err := s.ledger.report(now(), handle)
+	if err != nil {
 		return false, err
 	}
-	s.order.release(horizon, handle)
+	s.sweeper.lost(lost)
+	s.sweeper.collect(&s.order)
+	s.order.release(s.sweeper.horizon(horizon), handle)
 	if s.opts.OnBatch != nil {
 		s.opts.OnBatch()
 	}
@@ -149,6 +158,7 @@ func (s *Source) drain() (more bool, err error) {
 }
 
 func (s *Source) finish(handle event.Handler) error {
+	s.sweeper.stop()
 	if err := s.programs.detach(); err != nil {
 		return fmt.Errorf("detach the BPF programs: %w", err)
 	}
@@ -188,6 +198,7 @@ func (s *Source) Close() error {
 	if s.reader != nil {
 		errs = append(errs, s.reader.Close())
 	}
+	errs = append(errs, s.sweeper.close())
 	return errors.Join(append(errs, s.programs.close())...)
 }
 

@@ -43,17 +43,18 @@ func (l *ledger) read() error {
 }
 
 // report calls handle with a Lost event for each kind of which events were
-// lost since it was last called.
-func (l *ledger) report(now event.Time, handle event.Handler) error {
+// lost since it was last called, and says whether there was one.
+func (l *ledger) report(now event.Time, handle event.Handler) (any bool, err error) {
 	before := l.known
 	if err := l.read(); err != nil {
-		return err
+		return false, err
 	}
 	for kind := range l.known {
 		lost := l.known[kind].Lost - before[kind].Lost
 		if lost == 0 {
 			continue
 		}
+		any = true
 		handle(&event.Event{
 			Kind: event.Lost,
 			Time: now,
@@ -61,5 +62,5 @@ func (l *ledger) report(now event.Time, handle event.Handler) error {
 		})
 	}
 	l.checked = now
-	return nil
+	return any, nil
 }
