@@ -240,7 +240,7 @@ func playOverflow(ctx context.Context, st *stage) error {
 		c := st.ended(pr, "fin", "fin")
 		c.TimeWaitCause = "netns_exit"
 		if i >= room {
-			c.TimeWaitCause = "overflow"
+			c.TimeWaitCause, c.ClientEnd = "overflow", "overflow"
 			c.ClientStates = names(path(opened, []tcp.State{tcp.FinWait1, tcp.FinWait2, tcp.Close}))
 		}
 	}
