@@ -4,14 +4,9 @@ package lab_test
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
-	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
 
 	"github.com/tcptrace/tcptrace/internal/lab"
 	"github.com/tcptrace/tcptrace/internal/tcp"
@@ -175,100 +170,6 @@ func testStory(t *testing.T, story lab.Story, v6 bool, want expectation) {
 	}
 	checkCounters(t, truth, want.counts(lab.DefaultN))
 	checkConns(t, truth, want)
-}
-
-// checkSockets compares the namespaces' sockets, as inet_diag lists them, with
-// the cookies of the truth and the state that each must be in now.
-func checkSockets(t *testing.T, truth *lab.Truth, want expectation) {
-	t.Helper()
-	wanted, nameless := map[lab.Cookie]string{}, map[string]int{}
-	add := func(cookie lab.Cookie, s tcp.State) {
-		switch {
-		case s == tcp.Unknown:
-		case cookie == 0:
-			nameless[s.String()]++ // a request socket: nobody can ask for its cookie
-		default:
-			wanted[cookie] = s.String()
-		}
-	}
-	for _, c := range truth.Conns {
-		add(c.ClientCookie, want.client)
-		add(c.ServerCookie, want.server)
-	}
-	for _, l := range truth.Listeners {
-		wanted[l.Cookie] = "LISTEN"
-	}
-	got, gotNameless := map[lab.Cookie]string{}, map[string]int{}
-	for i := range truth.NetNS {
-		err := truth.NetNS[i].Do(func() error {
-			for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
-				sockets, err := netlink.SocketDiagTCP(family)
-				if err != nil {
-					return err
-				}
-				for _, s := range sockets {
-					cookie := lab.Cookie(uint64(s.ID.Cookie[1])<<32 | uint64(s.ID.Cookie[0]))
-					state := tcp.State(s.State).String()
-					if _, known := wanted[cookie]; known || nameless[state] == 0 {
-						got[cookie] = state
-					} else {
-						gotNameless[state]++
-					}
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			t.Errorf("list sockets: %v", err)
-		}
-	}
-	if diff := cmp.Diff(wanted, got); diff != "" {
-		t.Errorf("sockets (-story +kernel):\n%s", diff)
-	}
-	if diff := cmp.Diff(nameless, gotNameless); diff != "" {
-		t.Errorf("request sockets (-story +kernel):\n%s", diff)
-	}
-}
-
-func checkCounters(t *testing.T, truth *lab.Truth, want counts) {
-	t.Helper()
-	got := counts{}
-	for _, ns := range truth.NetNS {
-		for _, name := range audited {
-			if v := ns.Counters[name]; v != 0 {
-				got[name] += v
-			}
-		}
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("counters (-story +kernel):\n%s", diff)
-	}
-}
-
-// checkConns looks for what no connection of a story may lack.
-func checkConns(t *testing.T, truth *lab.Truth, want expectation) {
-	t.Helper()
-	seen := map[lab.Cookie]bool{0: true}
-	for i, c := range truth.Conns {
-		if seen[c.ClientCookie] || c.ServerCookie != 0 && seen[c.ServerCookie] {
-			t.Errorf("connection %d: cookie %v or %v comes twice, or is missing", i, c.ClientCookie, c.ServerCookie)
-		}
-		seen[c.ClientCookie], seen[c.ServerCookie] = true, true
-		if !c.Client.IsValid() || c.Client.Port() == 0 || c.Server.Port() == 0 {
-			t.Errorf("connection %d: addresses %v and %v", i, c.Client, c.Server)
-		}
-		if c.ClientPID != os.Getpid() {
-			t.Errorf("connection %d: client's PID %d, want %d", i, c.ClientPID, os.Getpid())
-		}
-		if i < lab.DefaultN && want.cause != c.TimeWaitCause && c.TimeWaitCause != "overflow" {
-			t.Errorf("connection %d: TIME_WAIT ended by %q, want %q", i, c.TimeWaitCause, want.cause)
-		}
-		for _, s := range append(c.ClientStays, c.ServerStays...) {
-			if s.Min <= 0 || s.Max < s.Min {
-				t.Errorf("connection %d: %s lasts %v to %v", i, s.State, s.Min, s.Max)
-			}
-		}
-	}
 }
 
 // TestStories_PathsAreLegal holds what the stories say of themselves against
