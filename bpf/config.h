@@ -46,7 +46,8 @@ struct tt_config {
 	__u8 sees_fin;		 // a hook sees the FIN that meets a timewait socket
 	__u8 sees_requests;	 // a hook sees how request sockets end
 	__u8 hash_add_args;	 // of inet_csk_reqsk_queue_hash_add; 0: it returns nothing
-	__u8 pad[2];
+	__u8 accept_args;	 // of inet_csk_accept
+	__u8 pad[1];
 };
 
 const volatile struct tt_config config;

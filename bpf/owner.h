@@ -48,8 +48,8 @@ static __always_inline void emit_owner(struct tt_head *head, struct sock *sk)
 		return;
 	head->old_state = member(&copy, skc_state);
 	head->cookie = cookie_of(&copy);
-	remember_owner(head->cookie, bpf_get_current_pid_tgid() >> 32, true);
-	if (!owner_selected(head->cookie))
+	if (!remember_owner(head->cookie, bpf_get_current_pid_tgid() >> 32, false) &&
+	    !owner_selected(head->cookie))
 		return;
 	record = reserve(head, sizeof(*record));
 	if (!record)

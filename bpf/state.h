@@ -80,7 +80,7 @@ static __always_inline int state_changed(const struct sock *sk, int old, int new
 		.new_state = new,
 	};
 	struct tt_sock copy;
-	bool process;
+	bool process, news = false;
 
 	if (!tp || old == new)
 		return 0;
@@ -103,10 +103,10 @@ static __always_inline int state_changed(const struct sock *sk, int old, int new
 	process = sk->sk_lock.owned == 1;
 	if (process) {
 		head.flags |= TT_F_PROCESS;
-		remember_owner(head.cookie, bpf_get_current_pid_tgid() >> 32,
-			       new == TCP_SYN_SENT || new == TCP_LISTEN);
+		news = remember_owner(head.cookie, bpf_get_current_pid_tgid() >> 32,
+				      new == TCP_SYN_SENT || new == TCP_LISTEN);
 	}
-	if (!owner_selected(head.cookie))
+	if (!news && !owner_selected(head.cookie))
 		return 0;
 	if (new == TCP_CLOSE && old != TCP_LISTEN)
 		emit_totals(&head, tp);

@@ -2,6 +2,7 @@
 //
 // The table of contents: each program and the function that does its work.
 // User space loads only those that this kernel has; see internal/probe.
+#include "accept.h"
 #include "minisock.h"
 #include "reset.h"
 #include "retransmit.h"
@@ -44,6 +45,24 @@ SEC("tp_btf/tcp_rcv_space_adjust")
 int BPF_PROG(tt_read, struct sock *sk)
 {
 	return socket_read(sk);
+}
+
+SEC("fexit/inet_csk_accept")
+int BPF_PROG(tt_f_accept)
+{
+	return socket_accepted(accept_result(ctx));
+}
+
+SEC("tracepoint/syscalls/sys_exit_accept")
+int tt_accept(struct trace_event_raw_sys_exit *ctx)
+{
+	return accept_returned(ctx->ret);
+}
+
+SEC("tracepoint/syscalls/sys_exit_accept4")
+int tt_accept4(struct trace_event_raw_sys_exit *ctx)
+{
+	return accept_returned(ctx->ret);
 }
 
 SEC("tp_btf/timer_start")

@@ -52,7 +52,8 @@ type TcptraceTtConfig struct {
 	SeesFin          uint8
 	SeesRequests     uint8
 	HashAddArgs      uint8
-	Pad              [2]uint8
+	AcceptArgs       uint8
+	Pad              [1]uint8
 }
 
 type TcptraceTtFlag uint32
@@ -182,6 +183,9 @@ const (
 	TcptraceMapOwners         = "owners"
 	TcptraceMapTallies        = "tallies"
 	TcptraceMapUnowned        = "unowned"
+	TcptraceProgTtAccept      = "tt_accept"
+	TcptraceProgTtAccept4     = "tt_accept4"
+	TcptraceProgTtF_accept    = "tt_f_accept"
 	TcptraceProgTtF_connect   = "tt_f_connect"
 	TcptraceProgTtF_reqAdd    = "tt_f_req_add"
 	TcptraceProgTtF_reqChild  = "tt_f_req_child"
@@ -252,6 +256,9 @@ type TcptraceSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type TcptraceProgramSpecs struct {
+	TtAccept      *ebpf.ProgramSpec `ebpf:"tt_accept"`
+	TtAccept4     *ebpf.ProgramSpec `ebpf:"tt_accept4"`
+	TtF_accept    *ebpf.ProgramSpec `ebpf:"tt_f_accept"`
 	TtF_connect   *ebpf.ProgramSpec `ebpf:"tt_f_connect"`
 	TtF_reqAdd    *ebpf.ProgramSpec `ebpf:"tt_f_req_add"`
 	TtF_reqChild  *ebpf.ProgramSpec `ebpf:"tt_f_req_child"`
@@ -349,6 +356,9 @@ type TcptraceVariables struct {
 //
 // It can be passed to LoadTcptraceObjects or ebpf.CollectionSpec.LoadAndAssign.
 type TcptracePrograms struct {
+	TtAccept      *ebpf.Program `ebpf:"tt_accept"`
+	TtAccept4     *ebpf.Program `ebpf:"tt_accept4"`
+	TtF_accept    *ebpf.Program `ebpf:"tt_f_accept"`
 	TtF_connect   *ebpf.Program `ebpf:"tt_f_connect"`
 	TtF_reqAdd    *ebpf.Program `ebpf:"tt_f_req_add"`
 	TtF_reqChild  *ebpf.Program `ebpf:"tt_f_req_child"`
@@ -377,6 +387,9 @@ type TcptracePrograms struct {
 
 func (p *TcptracePrograms) Close() error {
 	return _TcptraceClose(
+		p.TtAccept,
+		p.TtAccept4,
+		p.TtF_accept,
 		p.TtF_connect,
 		p.TtF_reqAdd,
 		p.TtF_reqChild,

@@ -24,6 +24,7 @@ const (
 	orphanFinWait2 = "FIN_WAIT2 after close()"
 	timeWait       = "TIME_WAIT"
 	acceptOwner    = "process of an accepted socket"
+	acceptTime     = "accept()"
 	retransmits    = "retransmits"
 	resetsSent     = "resets sent"
 	resetsReceived = "resets received"
@@ -33,6 +34,7 @@ const (
 	remedySymbols = "set kernel.kptr_restrict to 0, or grant CAP_SYSLOG"
 	remedyCgroup  = "mount the cgroup v2 hierarchy, and grant CAP_NET_ADMIN"
 	remedyKernel  = "a newer kernel"
+	remedyAccept  = "--exact-accept, at 50 ns for each system call of the host"
 )
 
 // services lists what tcptrace can tell, in the order of a connection's life.
@@ -45,6 +47,7 @@ func services() []service {
 		{orphanFinWait2, Bounded, "its end is known only when TIME_WAIT ends", remedyKernel},
 		{timeWait, Absent, "connections seem to end where TIME_WAIT begins", remedySymbols},
 		{acceptOwner, Bounded, "known only when the process closes the socket", remedyKernel},
+		{acceptTime, Bounded, "the process is known once it reads, the time of accept() is not", remedyAccept},
 		{retransmits, Absent, "retransmits are not shown", ""},
 		{resetsSent, Absent, "sent resets are not shown", ""},
 		{resetsReceived, Absent, "received resets are not shown", ""},

@@ -26,6 +26,7 @@ type kernel struct {
 	resetReason   bool  // tcp_send_reset says why
 	socketStorage bool  // tracing programs may mark a socket
 	freedReceiver bool  // kfree_skb names the socket that the packet met
+	acceptArgs    uint8 // of inet_csk_accept
 	hashAddArgs   uint8 // of inet_csk_reqsk_queue_hash_add, if it returns a result; else 0
 }
 
@@ -42,6 +43,7 @@ func examineKernel() (*kernel, error) {
 	k.retransmitErr = k.tracepointArgs("tcp_retransmit_skb") >= 3
 	k.resetReason = k.tracepointArgs("tcp_send_reset") >= 3
 	k.freedReceiver = k.tracepointArgs("kfree_skb") >= 4
+	k.acceptArgs = k.argsOfResult("inet_csk_accept")
 	k.hashAddArgs = k.argsOfResult("inet_csk_reqsk_queue_hash_add")
 	return k, nil
 }

@@ -65,7 +65,7 @@ func loadHooks(k *kernel, set *hookSet, opts *Options) (*programs, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the BPF object: %w", err)
 	}
-	p := &programs{hooks: set.hooks(k), absent: map[string]error{}}
+	p := &programs{hooks: append(acceptHooks(opts), set.hooks(k)...), absent: map[string]error{}}
 	if err := p.choose(spec, k); err != nil {
 		return nil, err
 	}

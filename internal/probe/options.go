@@ -26,6 +26,11 @@ type Options struct {
 	// this kernel has. Each gives the same events.
 	Hooks string
 
+	// ExactAccept says to see accept() itself also where the kernel has no
+	// trampolines: by the tracepoints of system calls, which cost every system
+	// call of the host some 50 ns. Open fails where that cannot be had.
+	ExactAccept bool
+
 	// NoSweep leaves out the sweeps through the kernel's tables of sockets, at
 	// the start and every minute: what is older than the trace is then known
 	// only by what happens to it.

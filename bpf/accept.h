@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0
+//
+// Who accepts a connection: the task that accept() returns to. The listener's
+// owner may be another process, as a pre-forking server's is.
+#pragma once
+
+#include "owner.h"
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+// From a descriptor of the current task to its socket.
+struct file___accept {
+	void *private_data; // of a socket: its struct socket
+};
+
+struct fdtable {
+	unsigned int max_fds;
+	struct file___accept **fd;
+};
+
+struct files_struct {
+	struct fdtable *fdt;
+};
+
+struct task_struct___accept {
+	struct files_struct *files;
+};
+
+struct socket___accept {
+	struct sock *sk;
+};
+
+struct sock___protocol {
+	__u16 sk_protocol;
+};
+
+// include/linux/syscalls.h, as the tracepoints sys_exit_* pass it.
+struct trace_event_raw_sys_exit {
+	long ret;
+};
+
+#pragma clang attribute pop
+
+enum {
+	PROTOCOL_TCP = 6,
+};
+
+// The socket that the current task has just got as fd, or NULL if it is none
+// of TCP's.
+static __always_inline struct sock *accepted_socket(long fd)
+{
+	struct task_struct___accept *task = (void *)bpf_get_current_task();
+	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
+	struct file___accept **slots = BPF_CORE_READ(table, fd);
+	struct file___accept *file = NULL;
+	struct socket___accept *socket;
+	struct sock *sk;
+
+	if (fd < 0 || fd >= BPF_CORE_READ(table, max_fds))
+		return NULL;
+	bpf_probe_read_kernel(&file, sizeof(file), &slots[fd]);
+	socket = BPF_CORE_READ(file, private_data);
+	sk = BPF_CORE_READ(socket, sk);
+	if (!sk || BPF_CORE_READ((struct sock___protocol *)sk, sk_protocol) != PROTOCOL_TCP)
+		return NULL;
+	return sk;
+}
+
+// A system call of the accept family has returned fd, or an error.
+static __always_inline int accept_returned(long fd)
+{
+	struct tt_head head = {
+		.kind = TT_ACCEPTED,
+		.flags = TT_F_PROCESS,
+	};
+	struct sock *sk;
+
+	if (fd < 0)
+		return 0;
+	sk = accepted_socket(fd);
+	if (!sk)
+		return 0;
+	head.time_ns = bpf_ktime_get_ns();
+	emit_owner(&head, sk);
+	return 0;
+}
+
+// The result of inet_csk_accept, at whose exit we are: it follows the
+// arguments, of which 6.10 made two out of four.
+static __always_inline struct sock *accept_result(void *ctx)
+{
+	struct sock *sk = NULL;
+
+	if (config.accept_args == 4)
+		asm volatile("%0 = *(u64 *)(%1 + 32)" : "=r"(sk) : "r"(ctx));
+	else if (config.accept_args == 2)
+		asm volatile("%0 = *(u64 *)(%1 + 16)" : "=r"(sk) : "r"(ctx));
+	return sk;
+}
+
+// inet_csk_accept has returned a socket, whose mark is not needed any more.
+static __always_inline int socket_accepted(struct sock *sk)
+{
+	struct tt_head head = {
+		.kind = TT_ACCEPTED,
+		.flags = TT_F_PROCESS,
+	};
+
+	if (!sk)
+		return 0;
+	head.time_ns = bpf_ktime_get_ns();
+	if (config.marks_unowned)
+		bpf_sk_storage_delete(&unowned, sk);
+	emit_owner(&head, sk);
+	return 0;
+}

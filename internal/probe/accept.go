@@ -1,0 +1,36 @@
+//go:build linux
+
+package probe
+
+import (
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+
+	"github.com/tcptrace/tcptrace/internal/bpf"
+)
+
+// acceptHooks see who accepts a connection, and when: at the kernel's own
+// function, or, if asked for, at the return of the system calls.
+func acceptHooks(opts *Options) []hook {
+	if opts.ExactAccept {
+		return []hook{
+			acceptCall(bpf.TcptraceProgTtAccept, "sys_exit_accept"),
+			acceptCall(bpf.TcptraceProgTtAccept4, "sys_exit_accept4"),
+		}
+	}
+	return []hook{{
+		program: bpf.TcptraceProgTtF_accept, where: "fexit/inet_csk_accept", serves: []string{acceptTime},
+		usable: hasTrampolines, attach: attachTracing,
+	}}
+}
+
+// acceptCall is the return of a system call. It was asked for by name, so it
+// is needed.
+func acceptCall(program, tracepoint string) hook {
+	return hook{
+		program: program, where: "tracepoint/syscalls/" + tracepoint, serves: []string{acceptTime}, needed: true,
+		attach: func(p *ebpf.Program) (link.Link, error) {
+			return link.Tracepoint("syscalls", tracepoint, p, nil)
+		},
+	}
+}
