@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/tcptrace/tcptrace/internal/probe"
+	"github.com/tcptrace/tcptrace/internal/snapshot"
 )
 
 func main() {
@@ -48,8 +49,10 @@ func report(err error, stderr io.Writer) int {
 	}
 	text := strings.Join(strings.Fields(err.Error()), " ")
 	status := exitFailed
-	if errors.Is(err, probe.ErrPrivileges) {
-		text = probe.ErrPrivileges.Error()
+	for _, missing := range []error{probe.ErrPrivileges, snapshot.ErrPrivileges} {
+		if errors.Is(err, missing) {
+			text = missing.Error()
+		}
 	}
 	var (
 		usage  *usageError

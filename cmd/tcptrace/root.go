@@ -18,6 +18,7 @@ state tracepoint cannot: SYN_RECV from the SYN on, and TIME_WAIT to its end.
 It needs root, or the capabilities CAP_BPF and CAP_PERFMON.`,
 		Example: `  sudo tcptrace watch --port 443            every transition, as it happens
   sudo tcptrace conns --comm nginx          a line for each connection that ended
+  sudo tcptrace snapshot --summary          who has how many sockets in which state, now
   sudo tcptrace watch -o json | jq .        the same for programs
   sudo tcptrace doctor                      what this kernel allows`,
 		Args:          noArguments,
@@ -29,7 +30,7 @@ It needs root, or the capabilities CAP_BPF and CAP_PERFMON.`,
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(flagError)
 	cobra.EnableCommandSorting = false
-	root.AddCommand(newWatch(), newConns(), newDoctor(), newVersion())
+	root.AddCommand(newWatch(), newConns(), newSnapshot(), newDoctor(), newVersion())
 	root.InitDefaultHelpFlag()
 	root.SetHelpCommand(newHelp(root))
 	root.InitDefaultHelpCmd()

@@ -27,6 +27,13 @@ func selectionFlags(f *filter.Filter) *pflag.FlagSet {
 	return fs
 }
 
+// labelFlags are those that need to know more of a process than its number
+// and name.
+func labelFlags(fs *pflag.FlagSet, f *filter.Filter) {
+	fs.Var(list[string]{&f.Containers, filter.ParseContainer}, "container", "of processes in these containers, by the begin of their `ID`,...")
+	fs.Var(list[string]{&f.Cgroups, filter.ParseCgroup}, "cgroup", "of processes in these cgroups, or below: `PATH`,... or its end")
+}
+
 func stateFlag(fs *pflag.FlagSet, f *filter.Filter, usage string) {
 	fs.Var(list[tcp.State]{&f.States, filter.ParseState}, "state", usage)
 }

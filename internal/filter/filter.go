@@ -17,6 +17,9 @@ type Filter struct {
 	Comms []string // whole names, as ParseComm makes them
 	NetNS []uint32 // inodes
 
+	Containers []string // begins of ids, as ParseContainer makes them
+	Cgroups    []string // paths, as ParseCgroup makes them
+
 	Ports       []uint16 // either side
 	LocalPorts  []uint16
 	RemotePorts []uint16
@@ -58,4 +61,7 @@ func (f *Filter) SelectsState(s tcp.State) bool {
 
 // ByProcess reports whether f asks for processes: then a connection whose
 // process is not known cannot be judged.
-func (f *Filter) ByProcess() bool { return len(f.PIDs) > 0 || len(f.Comms) > 0 }
+func (f *Filter) ByProcess() bool { return len(f.PIDs) > 0 || len(f.Comms) > 0 || f.ByLabel() }
+
+// ByLabel reports whether f asks for what a Label says.
+func (f *Filter) ByLabel() bool { return len(f.Containers) > 0 || len(f.Cgroups) > 0 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/tcptrace/tcptrace/internal/event"
 )
@@ -24,6 +25,9 @@ type Subject struct {
 	Remote netip.AddrPort // invalid for a listener
 	Owner  *event.Task    // nil or unknown where no process is known
 	Closer *event.Task    // likewise
+
+	// What is known of them beyond that; nil where nothing is, nor will be.
+	OwnerLabel, CloserLabel *event.Label
 }
 
 // Match judges a connection. No is final; Undecided may become Yes or No as
@@ -105,7 +109,7 @@ func (f *Filter) matchProcess(s *Subject) Verdict {
 	if !f.ByProcess() {
 		return Yes
 	}
-	if f.selects(s.Owner) || f.selects(s.Closer) {
+	if f.selects(s.Owner, s.OwnerLabel) || f.selects(s.Closer, s.CloserLabel) {
 		return Yes
 	}
 	if s.Owner == nil || !s.Owner.Known() {
@@ -114,14 +118,15 @@ func (f *Filter) matchProcess(s *Subject) Verdict {
 	return No
 }
 
-// selects reports whether the process t is wanted by both its number and its
-// name.
-func (f *Filter) selects(t *event.Task) bool {
+// selects reports whether the process t is wanted by all of its number, its
+// name, its container and its cgroup.
+func (f *Filter) selects(t *event.Task, label *event.Label) bool {
 	if t == nil || !t.Known() {
 		return false
 	}
 	return (len(f.PIDs) == 0 || slices.Contains(f.PIDs, t.PID)) &&
-		(len(f.Comms) == 0 || f.selectsComm(&t.Comm))
+		(len(f.Comms) == 0 || f.selectsComm(&t.Comm)) &&
+		(!f.ByLabel() || label != nil && f.selectsLabel(label))
 }
 
 func (f *Filter) selectsComm(comm *[16]byte) bool {
@@ -132,6 +137,49 @@ func (f *Filter) selectsComm(comm *[16]byte) bool {
 		}
 	}
 	return false
+}
+
+func (f *Filter) selectsLabel(l *event.Label) bool {
+	return (len(f.Containers) == 0 || f.selectsContainer(l.Container)) &&
+		(len(f.Cgroups) == 0 || f.selectsCgroup(l.Cgroup))
+}
+
+func (f *Filter) selectsContainer(id string) bool {
+	for _, want := range f.Containers {
+		if strings.HasPrefix(id, want) {
+			return true
+		}
+	}
+	return false
+}
+
+func (f *Filter) selectsCgroup(path string) bool {
+	for _, want := range f.Cgroups {
+		if within(path, want) {
+			return true
+		}
+	}
+	return false
+}
+
+// within reports whether a cgroup is want, or below it. Where want does not
+// begin with a slash, it may begin at any level: "nginx.service".
+func within(path, want string) bool {
+	if want[0] == '/' {
+		rest, ok := strings.CutPrefix(path, want)
+		return ok && (rest == "" || rest[0] == '/' || want == "/")
+	}
+	for rest := path; ; {
+		at := strings.Index(rest, want)
+		if at < 0 {
+			return false
+		}
+		end := at + len(want)
+		if at > 0 && rest[at-1] == '/' && (end == len(rest) || rest[end] == '/') {
+			return true
+		}
+		rest = rest[at+1:]
+	}
 }
 
 func verdict(holds bool) Verdict {

@@ -35,6 +35,27 @@ func ParseComm(s string) (string, error) {
 	return s[:min(len(s), commLen)], nil
 }
 
+// ParseContainer reads the begin of a container's id.
+func ParseContainer(s string) (string, error) {
+	if s == "" {
+		return "", errors.New("an id is empty; write container ids, or how they begin, comma-separated")
+	}
+	return s, nil
+}
+
+// ParseCgroup reads the path of a cgroup, from the root of its hierarchy, or
+// the end of one: "nginx.service".
+func ParseCgroup(s string) (string, error) {
+	path := strings.TrimPrefix(s, "/sys/fs/cgroup")
+	if path != "/" {
+		path = strings.TrimRight(path, "/")
+	}
+	if path == "" {
+		return "", errors.New("a path is empty; write paths as /proc/PID/cgroup has them, such as /system.slice/nginx.service, or nginx.service")
+	}
+	return path, nil
+}
+
 // ParseNetNS reads the inode of a network namespace: a number, or
 // "net:[number]" as readlink /proc/PID/ns/net prints it.
 func ParseNetNS(s string) (uint32, error) {

@@ -46,7 +46,7 @@ func (w *writer) word(name, value string) {
 }
 
 // text writes a member whose value may hold anything, unless it is empty.
-func (w *writer) text(name string, value []byte) {
+func (w *writer) text(name, value string) {
 	if len(value) == 0 {
 		return
 	}
@@ -105,7 +105,7 @@ const hexDigits = "0123456789abcdef"
 // appendString appends s as a JSON string. Bytes that are not UTF-8 become
 // U+FFFD, as in encoding/json; whatever is not printable is escaped, so that a
 // terminal shows it and does not obey it.
-func appendString(b, s []byte) []byte {
+func appendString(b []byte, s string) []byte {
 	b = append(b, '"')
 	for len(s) > 0 {
 		c := s[0]
@@ -117,7 +117,7 @@ func appendString(b, s []byte) []byte {
 		case c < utf8.RuneSelf:
 			b = append(b, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
 		default:
-			r, size := utf8.DecodeRune(s)
+			r, size := utf8.DecodeRuneInString(s)
 			b = appendRune(b, r)
 			s = s[size:]
 			continue

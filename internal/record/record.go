@@ -2,6 +2,7 @@ package record
 
 import (
 	"bytes"
+	"net/netip"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
@@ -52,13 +53,12 @@ func (w *writer) subject(c *conn.Change) {
 	if c.Conn == nil {
 		if c.Event != nil {
 			w.identity(c.Event.ID)
-			w.endpoints(c.Event)
+			w.endpoints(c.Event.Local, c.Event.Remote)
 		}
 		return
 	}
 	w.identity(c.Conn.ID)
-	ends := event.Event{Local: c.Conn.Local, Remote: c.Conn.Remote}
-	w.endpoints(&ends)
+	w.endpoints(c.Conn.Local, c.Conn.Remote)
 	w.word("role", c.Conn.Role.String())
 	w.process("process", &c.Conn.Owner.Task, c.Conn.Owner.Via)
 }
@@ -72,10 +72,10 @@ func (w *writer) identity(id event.ID) {
 	}
 }
 
-func (w *writer) endpoints(ev *event.Event) {
-	addr := ev.Local.Addr()
+func (w *writer) endpoints(local, remote netip.AddrPort) {
+	addr := local.Addr()
 	if !addr.IsValid() {
-		addr = ev.Remote.Addr()
+		addr = remote.Addr()
 	}
 	switch {
 	case addr.Is4() || addr.Is4In6():
@@ -83,8 +83,8 @@ func (w *writer) endpoints(ev *event.Event) {
 	case addr.Is6():
 		w.word("family", "ipv6")
 	}
-	w.endpoint("local", ev.Local)
-	w.endpoint("remote", ev.Remote)
+	w.endpoint("local", local)
+	w.endpoint("remote", remote)
 }
 
 // process writes a task, unless it is unknown.
@@ -93,12 +93,35 @@ func (w *writer) process(name string, t *event.Task, via conn.Via) {
 		return
 	}
 	w.open(name, '{')
+	w.task(t, via)
+	w.close('}')
+}
+
+// task writes the members of a process.
+func (w *writer) task(t *event.Task, via conn.Via) {
 	w.uint("pid", uint64(t.PID))
-	comm, _, _ := bytes.Cut(t.Comm[:], []byte{0})
-	w.text("comm", comm)
+	w.comm(&t.Comm)
 	w.uint("uid", uint64(t.UID))
 	w.word("via", via.String())
-	w.close('}')
+}
+
+func (w *writer) comm(raw *[16]byte) {
+	name, _, _ := bytes.Cut(raw[:], []byte{0})
+	w.text("comm", string(name))
+}
+
+// label writes what more is known of a process.
+func (w *writer) label(l *event.Label) {
+	if l == nil {
+		return
+	}
+	w.text("container", l.Container)
+	w.text("runtime", l.Runtime)
+	w.text("unit", l.Unit)
+	w.text("pod_uid", l.PodUID)
+	w.text("cgroup", l.Cgroup)
+	w.text("exe", l.Exe)
+	w.text("cmdline", l.Cmdline)
 }
 
 func (w *writer) transition(c *conn.Change) {

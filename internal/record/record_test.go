@@ -81,7 +81,7 @@ func FuzzAppendString(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, s []byte) {
-		ours := appendString(nil, s)
+		ours := appendString(nil, string(s))
 		theirs, err := json.Marshal(string(s))
 		if err != nil {
 			t.Fatal(err)

@@ -1,0 +1,270 @@
+package render
+
+import (
+	"strconv"
+
+	"github.com/tcptrace/tcptrace/internal/census"
+	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcp"
+)
+
+const (
+	tableWidth     = 120
+	containerWidth = 12 // as docker ps shows ids
+	netnsWidth     = 12
+	leastProcess   = 10 // so far the process gives way where a table is too wide
+	leastCommand   = 20
+)
+
+// A socketTable says which columns a table of sockets has.
+type socketTable struct {
+	*table
+	census    *census.Census
+	process   int // width
+	netns     bool
+	container bool
+	command   int // width; 0 for none
+}
+
+// AppendSockets appends a table of the sockets of c, which fits 120 columns
+// unless IPv6 addresses are too long for that: they stand last. With command
+// there is a column of command lines behind them, in what is left of width.
+func (o *Options) AppendSockets(b []byte, c *census.Census, command bool, width int) []byte {
+	width = max(width, tableWidth)
+	s := socketTable{census: c, process: processWidth}
+	s.look()
+	s.fill(o.Color)
+	if over := s.total() - width; over > 0 {
+		s.process = max(s.process-over, leastProcess)
+		s.fill(o.Color)
+	}
+	if command {
+		s.command = max(width-s.total()-1, leastCommand)
+		s.fill(o.Color)
+	}
+	return s.appendTo(b)
+}
+
+// look sees which columns are worth their place.
+func (s *socketTable) look() {
+	first := uint32(0)
+	for i := range s.census.Sockets {
+		socket := &s.census.Sockets[i]
+		if first == 0 {
+			first = socket.ID.NetNS
+		}
+		s.netns = s.netns || socket.ID.NetNS != first
+		s.container = s.container || socket.Label != nil && socket.Label.Container != ""
+	}
+}
+
+func (s *socketTable) fill(color bool) {
+	columns := []column{
+		{name: "STATE"}, {name: "PROCESS"}, {name: "FD", right: true},
+		{name: "RECV", right: true}, {name: "SEND", right: true}, {name: "TIMER"},
+	}
+	if s.netns {
+		columns = append(columns, column{name: "NETNS"})
+	}
+	if s.container {
+		columns = append(columns, column{name: "CONTAINER"})
+	}
+	columns = append(columns, column{name: "LOCAL"}, column{}, column{name: "REMOTE"})
+	if s.command > 0 {
+		columns = append(columns, column{name: "COMMAND"})
+	}
+	s.table = newTable(color, len(s.census.Sockets), columns...)
+	for i := range s.census.Sockets {
+		s.add(&s.census.Sockets[i])
+	}
+}
+
+func (s *socketTable) add(socket *census.Socket) {
+	s.state(socket.State)
+	s.next()
+	s.holder(socket, s.process)
+	s.next()
+	s.fd(socket)
+	s.next()
+	s.queue(socket, socket.RecvQ)
+	s.next()
+	s.queue(socket, socket.SendQ)
+	s.next()
+	s.timer(socket)
+	s.next()
+	if s.netns {
+		s.namespace(socket.ID.NetNS)
+		s.next()
+	}
+	if s.container {
+		s.label(socket.Label)
+		s.next()
+	}
+	s.endpoint(socket.Local)
+	s.next()
+	s.direction(socket)
+	s.next()
+	if socket.State == tcp.Listen {
+		s.text("*")
+	} else {
+		s.endpoint(socket.Remote)
+	}
+	s.next()
+	if s.command > 0 {
+		s.commandLine(socket.Label)
+		s.next()
+	}
+}
+
+// holder writes the process that holds a socket, "+N" if N more descriptors
+// lead to it, or why there is none.
+func (l *line) holder(s *census.Socket, width int) {
+	switch {
+	case s.Owner.Known():
+		var buf [12]byte
+		more := buf[:0]
+		if n := s.Others(); n > 0 {
+			more = strconv.AppendInt(append(more, " +"...), int64(n), 10)
+		}
+		l.process(&s.Owner, width-len(more))
+		l.b = append(l.b, more...)
+	case s.Orphan:
+		l.text("(orphan)")
+	case s.Unaccepted:
+		l.text("(unaccepted)")
+	default:
+		l.text("-")
+	}
+}
+
+func (l *line) fd(s *census.Socket) {
+	if s.Via != conn.ViaSnapshot {
+		l.text("-")
+		return
+	}
+	l.b = strconv.AppendUint(l.b, uint64(s.FD), 10)
+}
+
+// queue writes a length, which only full sockets have.
+func (l *line) queue(s *census.Socket, n uint32) {
+	if s.Object != census.Full {
+		l.text("-")
+		return
+	}
+	l.b = strconv.AppendUint(l.b, uint64(n), 10)
+}
+
+var timers = map[string]string{"retransmit": "rtx ", "keepalive": "keep ", "timewait": "tw ", "probe": "probe "}
+
+// timer writes what a socket waits for and how long yet, and behind it how
+// often that ran out already.
+func (l *line) timer(s *census.Socket) {
+	if s.Timer == "" {
+		l.text("-")
+		return
+	}
+	l.text(timers[s.Timer])
+	l.b = AppendDuration(l.b, s.TimeLeft)
+	if s.Timeouts > 0 {
+		l.text(" x")
+		l.b = strconv.AppendUint(l.b, uint64(s.Timeouts), 10)
+	}
+}
+
+// safe writes what somebody chose, in at most width columns.
+func (l *line) safe(s string, width int) {
+	start := len(l.b)
+	var shown int
+	l.b, shown = appendSafe(l.b, []byte(s), width)
+	l.extra += len(l.b) - start - shown
+}
+
+func (s *socketTable) namespace(inode uint32) {
+	if name := s.census.Namespaces[inode]; name != "" {
+		s.safe(name, netnsWidth)
+		return
+	}
+	s.b = strconv.AppendUint(s.b, uint64(inode), 10)
+}
+
+// label writes the id of the container.
+func (l *line) label(label *event.Label) {
+	if label == nil || label.Container == "" {
+		l.text("-")
+		return
+	}
+	l.safe(label.Container[:min(len(label.Container), containerWidth)], containerWidth)
+}
+
+func (l *line) direction(s *census.Socket) {
+	switch s.Role {
+	case conn.Client:
+		l.text("->")
+	case conn.Server:
+		l.text("<-")
+	}
+}
+
+func (s *socketTable) commandLine(label *event.Label) {
+	if label == nil || label.Cmdline == "" {
+		s.text("-")
+		return
+	}
+	s.safe(label.Cmdline, s.command)
+}
+
+// AppendSummary appends a table of how many sockets are in which state, for
+// each of rows, and their sum.
+func (o *Options) AppendSummary(b []byte, rows []census.Row, total *census.Row) []byte {
+	columns := []column{{name: "PROCESS"}}
+	containers := false
+	for i := range rows {
+		containers = containers || rows[i].Label != nil && rows[i].Label.Container != ""
+	}
+	if containers {
+		columns = append(columns, column{name: "CONTAINER"})
+	}
+	columns = append(columns, column{name: "TOTAL", right: true})
+	var states []tcp.State
+	for _, s := range tcp.States() {
+		if total.States[s] > 0 {
+			states = append(states, s)
+			columns = append(columns, column{name: s.String(), right: true})
+		}
+	}
+	t := newTable(o.Color, len(rows)+1, columns...)
+	for i := range rows {
+		t.summary(&rows[i], states, containers)
+	}
+	t.summary(total, states, containers)
+	return t.appendTo(b)
+}
+
+func (t *table) summary(r *census.Row, states []tcp.State, containers bool) {
+	switch r.Group {
+	case census.Process:
+		t.process(&r.Owner, processWidth)
+	case census.Orphans:
+		t.text("(orphans)")
+	case census.NoOwner:
+		t.text("(no process)")
+	case census.Everyone:
+		t.text("total")
+	}
+	t.next()
+	if containers {
+		t.label(r.Label)
+		t.next()
+	}
+	t.b = strconv.AppendUint(t.b, r.Total, 10)
+	t.next()
+	for _, s := range states {
+		if n := r.States[s]; n > 0 {
+			t.paint(colors[s], strconv.FormatUint(n, 10))
+		} else {
+			t.text("-")
+		}
+		t.next()
+	}
+}

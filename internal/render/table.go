@@ -1,0 +1,99 @@
+package render
+
+// A column of a table. Figures stand to the right.
+type column struct {
+	name  string
+	right bool
+	width int // of its widest cell, and its name
+}
+
+type cell struct {
+	end   int // in table.b
+	width int // columns of a terminal
+}
+
+// A table gathers cells, row after row, and then knows how wide each column
+// must be.
+type table struct {
+	line
+	columns []column
+	cells   []cell
+}
+
+func newTable(color bool, rows int, columns ...column) *table {
+	t := &table{columns: columns, cells: make([]cell, 0, rows*len(columns))}
+	t.color = color
+	t.b = make([]byte, 0, rows*96)
+	for i := range t.columns {
+		t.columns[i].width = len(t.columns[i].name)
+	}
+	return t
+}
+
+// next ends a cell, and begins that of the next column.
+func (t *table) next() {
+	c := &t.columns[len(t.cells)%len(t.columns)]
+	w := t.width()
+	c.width = max(c.width, w)
+	t.cells = append(t.cells, cell{len(t.b), w})
+	t.cell()
+}
+
+// total returns how many columns of a terminal the table takes.
+func (t *table) total() int {
+	n := len(t.columns) - 1
+	for i := range t.columns {
+		n += t.columns[i].width
+	}
+	return n
+}
+
+// appendTo appends the table with a head.
+func (t *table) appendTo(b []byte) []byte {
+	last := len(t.columns) - 1
+	b = grow(b, (len(t.cells)/len(t.columns)+1)*(t.total()+12))
+	for i := range t.columns {
+		c := &t.columns[i]
+		b = appendCell(b, c.name, len(c.name), c, i == last)
+	}
+	begin := 0
+	for n := 0; n < len(t.cells); {
+		for i := range t.columns {
+			c := t.cells[n]
+			b = appendCell(b, t.b[begin:c.end], c.width, &t.columns[i], i == last)
+			begin = c.end
+			n++
+		}
+	}
+	return b
+}
+
+func appendCell[T string | []byte](b []byte, text T, width int, c *column, last bool) []byte {
+	if c.right {
+		b = appendSpaces(b, c.width-width)
+	}
+	b = append(b, text...)
+	if last {
+		return append(b, '\n')
+	}
+	if !c.right {
+		b = appendSpaces(b, c.width-width)
+	}
+	return append(b, ' ')
+}
+
+const blank = "                                                                "
+
+func appendSpaces(b []byte, n int) []byte {
+	for ; n > len(blank); n -= len(blank) {
+		b = append(b, blank...)
+	}
+	return append(b, blank[:max(n, 0)]...)
+}
+
+func grow(b []byte, n int) []byte {
+	if cap(b)-len(b) >= n {
+		return b
+	}
+	return append(make([]byte, 0, len(b)+n), b...)
+}
