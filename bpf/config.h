@@ -21,6 +21,10 @@ struct tt_config {
 	__u64 request_handler;	// reqsk_timer_handler
 	__u64 write_handler;	// tcp_write_timer
 
+	// An address within 2 GiB of all kernel functions; frames are given as
+	// distances from it.
+	__u64 frame_base;
+
 	// A record that finds more than this in the ring wakes the reader.
 	__u64 wake_bytes;
 

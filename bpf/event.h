@@ -73,13 +73,14 @@ struct tt_transition {
 	struct tt_task task;
 };
 
-#define TT_FRAMES 6
+#define TT_FRAMES 16
 
 struct tt_timewait_end {
 	struct tt_head head;
-	// Return addresses, innermost first; which functions they lie in tells
-	// the cause. 0: none. Unused where head.cause is set.
-	__u64 frames[TT_FRAMES];
+	// Return addresses, innermost first, less config.frame_base; which
+	// functions they lie in tells the cause. 0: none. Unused where head.cause
+	// is set.
+	__s32 frames[TT_FRAMES];
 };
 
 struct tt_retransmit {
@@ -126,7 +127,7 @@ struct tt_tally {
 _Static_assert(sizeof(struct tt_head) == 64, "one cache line");
 _Static_assert(sizeof(struct tt_task) == 32, "layout");
 _Static_assert(sizeof(struct tt_transition) == 96, "layout");
-_Static_assert(sizeof(struct tt_timewait_end) == 112, "layout");
+_Static_assert(sizeof(struct tt_timewait_end) == 128, "layout");
 _Static_assert(sizeof(struct tt_retransmit) == 96, "layout");
 _Static_assert(sizeof(struct tt_reset) == 104, "layout");
 _Static_assert(sizeof(struct tt_totals) == 104, "layout");

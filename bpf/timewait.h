@@ -64,13 +64,18 @@ static __always_inline int timewait_received(const struct inet_timewait_sock *tw
 	return 0;
 }
 
-static __always_inline void read_frames(__u64 frames[TT_FRAMES], void *ctx)
+// Reads the return addresses of the kernel stack, as distances. The innermost
+// ones are those of the tracepoint: more of them, where others trace it too.
+static __always_inline void read_frames(__s32 frames[TT_FRAMES], void *ctx)
 {
-	long size = bpf_get_stack(ctx, frames, TT_FRAMES * sizeof(__u64), 0);
+	__u64 stack[TT_FRAMES];
+	long size = bpf_get_stack(ctx, stack, sizeof(stack), 0);
 
-	for (int i = 0; i < TT_FRAMES; i++)
-		if (size < (long)((i + 1) * sizeof(__u64)))
-			frames[i] = 0;
+	for (int i = 0; i < TT_FRAMES; i++) {
+		bool have = size >= (long)((i + 1) * sizeof(__u64));
+
+		frames[i] = have ? stack[i] - config.frame_base : 0;
+	}
 }
 
 // A timewait socket ends for the given cause. Where that is unknown, the stack

@@ -15,8 +15,9 @@ import (
 // armed again.
 var ErrSkip = errors.New("not an event")
 
-// Frames are the return addresses of a kernel stack, innermost first.
-type Frames = [6]uint64
+// Frames are the return addresses of a kernel stack, innermost first, less the
+// frame base that the programs were given. 0 is none.
+type Frames = [16]int32
 
 // A Decoder turns the ring's records into events.
 type Decoder struct {

@@ -126,7 +126,7 @@ func TestDecode_ResetAndTotals(t *testing.T) {
 }
 
 func TestDecode_TimeWaitEnd(t *testing.T) {
-	record := TcptraceTtTimewaitEnd{Head: headOf(TcptraceTtKindTT_TIMEWAIT_END), Frames: [6]uint64{2}}
+	record := TcptraceTtTimewaitEnd{Head: headOf(TcptraceTtKindTT_TIMEWAIT_END), Frames: Frames{2}}
 	record.Head.OldState = uint8(tcp.TimeWait)
 	want := eventOf(event.TimeWaitEnd)
 	want.Old, want.Cause = tcp.TimeWait, event.CauseExpired

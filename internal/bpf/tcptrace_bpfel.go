@@ -27,6 +27,7 @@ type TcptraceTtConfig struct {
 	TimewaitHandler uint64
 	RequestHandler  uint64
 	WriteHandler    uint64
+	FrameBase       uint64
 	WakeBytes       uint64
 	Nets            [8]struct {
 		_    structs.HostLayout
@@ -152,7 +153,7 @@ type TcptraceTtTask struct {
 type TcptraceTtTimewaitEnd struct {
 	_      structs.HostLayout
 	Head   TcptraceTtHead
-	Frames [6]uint64
+	Frames [16]int32
 }
 
 type TcptraceTtTotals struct {

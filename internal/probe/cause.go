@@ -16,6 +16,10 @@ const (
 	writeHandler    = "tcp_write_timer"
 )
 
+// frameBase is the function from which the distances of a stack's frames are
+// counted. Any of the kernel image would do.
+const frameBase = timewaitHandler
+
 // A verdict is what a function on the stack says of a timewait socket whose
 // timer is being detached.
 type verdict uint8
@@ -68,8 +72,12 @@ func symbolNames() []string {
 // endCause tells why a timewait socket ended, from the stack on which its
 // timer was detached. It returns false if the timer was only armed again.
 func (s *symbols) endCause(frames *bpf.Frames, substate tcp.State) (event.Cause, bool) {
-	for _, address := range frames {
-		switch verdicts[s.at(address)] {
+	base := s.address(frameBase)
+	for _, distance := range frames {
+		if distance == 0 {
+			break
+		}
+		switch verdicts[s.at(base+uint64(int64(distance)))] {
 		case rearmed:
 			return event.CauseUnknown, false
 		case expired:

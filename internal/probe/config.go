@@ -17,6 +17,7 @@ func (k *kernel) config(set *hookSet, opts *Options) bpf.TcptraceTtConfig {
 		HasRetransmitErr: flag(k.retransmitErr),
 		HasResetReason:   flag(k.resetReason),
 		MarksUnowned:     flag(k.socketStorage),
+		FrameBase:        k.symbols.address(frameBase),
 		AcceptArgs:       k.acceptArgs,
 	}
 	set.configure(k, &c)

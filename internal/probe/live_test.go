@@ -253,6 +253,24 @@ func TestLive_Stories(t *testing.T) {
 	}
 }
 
+// Others may trace the same tracepoints: that makes the stacks deeper from which
+// the causes are read.
+func TestLive_Causes_BesideOtherTracers(t *testing.T) {
+	for range 3 {
+		other, err := probe.Open(probe.Options{RingBytes: os.Getpagesize(), NoSweep: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer other.Close()
+	}
+	for _, story := range []string{"time-wait-reset", "time-wait-reuse-connect", "time-wait-reuse-syn", "orphan-fin-wait2-fin"} {
+		t.Run(story, func(t *testing.T) {
+			truth, seen := watch(t, story, lab.Params{}, probe.Options{})
+			compare(t, truth, seen)
+		})
+	}
+}
+
 // A ring too small for a flood loses events; each of them is counted.
 func TestLive_TinyRing_ReceivedAndLostAreWhatWasSent(t *testing.T) {
 	families(t, func(t *testing.T, params lab.Params) {

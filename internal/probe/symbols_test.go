@@ -71,6 +71,15 @@ func TestSymbols_HiddenAddresses(t *testing.T) {
 	}
 }
 
+// framesOf makes the frames of a stack from addresses in image.
+func framesOf(addresses ...uint64) (frames bpf.Frames) {
+	const base = 0xffffffff81001700 // tw_timer_handler
+	for i, address := range addresses {
+		frames[i] = int32(address - base)
+	}
+	return frames
+}
+
 func TestEndCause(t *testing.T) {
 	const (
 		rearm    = 0xffffffff81001010
@@ -89,14 +98,14 @@ func TestEndCause(t *testing.T) {
 		want     event.Cause
 		ended    bool
 	}{
-		{"armed again by a FIN", bpf.Frames{stranger, rearm, process, receive}, tcp.TimeWait, event.CauseUnknown, false},
-		{"ran out", bpf.Frames{stranger, wheel}, tcp.TimeWait, event.CauseExpired, true},
-		{"RST", bpf.Frames{stranger, process, receive}, tcp.TimeWait, event.CauseReset, true},
-		{"the peer's new SYN", bpf.Frames{stranger, receive}, tcp.TimeWait, event.CauseReused, true},
-		{"data for a closed socket", bpf.Frames{stranger, receive}, tcp.FinWait2, event.CauseReset, true},
-		{"our own connect", bpf.Frames{stranger, connect}, tcp.TimeWait, event.CauseReused, true},
-		{"namespace deleted", bpf.Frames{stranger, purge}, tcp.TimeWait, event.CauseNetnsExit, true},
-		{"unknown", bpf.Frames{stranger}, tcp.TimeWait, event.CauseUnknown, true},
+		{"armed again by a FIN", framesOf(stranger, rearm, process, receive), tcp.TimeWait, event.CauseUnknown, false},
+		{"ran out", framesOf(stranger, wheel), tcp.TimeWait, event.CauseExpired, true},
+		{"RST", framesOf(stranger, process, receive), tcp.TimeWait, event.CauseReset, true},
+		{"the peer's new SYN", framesOf(stranger, receive), tcp.TimeWait, event.CauseReused, true},
+		{"data for a closed socket", framesOf(stranger, receive), tcp.FinWait2, event.CauseReset, true},
+		{"our own connect", framesOf(stranger, connect), tcp.TimeWait, event.CauseReused, true},
+		{"namespace deleted", framesOf(stranger, purge), tcp.TimeWait, event.CauseNetnsExit, true},
+		{"unknown", framesOf(stranger), tcp.TimeWait, event.CauseUnknown, true},
 	} {
 		cause, ended := s.endCause(&test.frames, test.substate)
 		if cause != test.want || ended != test.ended {
