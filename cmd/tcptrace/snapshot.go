@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"slices"
 	"syscall"
 	"time"
@@ -81,6 +82,7 @@ state. A socket that several processes hold counts once.`,
 func (s *snapshotCommand) run(cmd *cobra.Command) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	debug.SetGCPercent(400) // it ends soon
 	resolver, err := proc.NewResolver(proc.Options{Cmdline: s.cmdline})
 	if err != nil {
 		return err
@@ -101,29 +103,26 @@ func (s *snapshotCommand) run(cmd *cobra.Command) error {
 
 func (s *snapshotCommand) print(out io.Writer, all *census.Census, clock event.Clock) error {
 	text := render.Options{Color: s.colored(out)}
-	var b []byte
-	switch rows, total := all.Summarize(); {
+	lines := newLines(out)
+	switch {
 	case s.summary && s.format == "json":
-		for i := range rows {
-			b = record.AppendSummary(b, &rows[i], all.Time, clock)
-		}
-		b = record.AppendSummary(b, &total, all.Time, clock)
-	case s.summary:
-		b = text.AppendSummary(nil, rows, &total)
-	case s.format == "json":
-		all.Sort()
-		lines := newLines(out)
-		for i := range all.Sockets {
-			lines.scratch = record.AppendSocket(lines.scratch[:0], &all.Sockets[i], all, clock)
+		rows, total := all.Summarize()
+		for _, row := range append(rows, total) {
+			lines.scratch = record.AppendSummary(lines.scratch[:0], &row, all.Time, clock)
 			lines.write()
 		}
 		return lines.Flush()
-	default:
-		all.Sort()
-		b = text.AppendSockets(nil, all, s.cmdline, terminalWidth(out))
+	case s.summary:
+		rows, total := all.Summarize()
+		return text.WriteSummary(out, rows, &total)
+	case s.format == "json":
+		for _, socket := range all.Sorted() {
+			lines.scratch = record.AppendSocket(lines.scratch[:0], socket, all, clock)
+			lines.write()
+		}
+		return lines.Flush()
 	}
-	_, err := out.Write(b)
-	return err
+	return text.WriteSockets(out, all, s.cmdline, terminalWidth(out))
 }
 
 // terminalWidth returns 0 where out is no terminal.
@@ -139,6 +138,11 @@ func terminalWidth(out io.Writer) int {
 // takeCensus reads the sockets of all network namespaces, or of those asked
 // for, and says on stderr which it could not read.
 func takeCensus(ctx context.Context, resolver *proc.Resolver, only []uint32, stderr io.Writer) (*census.Census, error) {
+	reader, err := snapshot.Open()
+	if err != nil {
+		return nil, &unableError{err}
+	}
+	defer reader.Close()
 	namespaces, err := resolver.NetNamespaces()
 	if err != nil {
 		return nil, err
@@ -158,9 +162,9 @@ func takeCensus(ctx context.Context, resolver *proc.Resolver, only []uint32, std
 	if len(only) > 0 && found == len(only) {
 		options.Held = false
 	}
-	snap, err := snapshot.Take(ctx, options)
+	snap, err := reader.Take(ctx, options)
 	if err != nil {
-		return nil, &unableError{err}
+		return nil, err
 	}
 	for _, u := range snap.Unread {
 		fmt.Fprintf(stderr, "tcptrace: network namespace %d left out: %v\n", u.NetNS.Inode, u.Err)

@@ -16,10 +16,10 @@ var ranks = func() (ranks [tcp.NumStates]uint64) {
 	return ranks
 }()
 
-// Sort puts the sockets of one process together: processes by name and number,
-// sockets that belong to none last, and then by state, local port, remote
-// address.
-func (c *Census) Sort() {
+// Sorted returns the sockets with those of one process together: processes by
+// name and number, sockets that belong to none last, and then by state, ports,
+// addresses.
+func (c *Census) Sorted() []*Socket {
 	type key struct {
 		order uint64
 		at    int32
@@ -32,7 +32,8 @@ func (c *Census) Sort() {
 		if s.State < tcp.NumStates {
 			rank = ranks[s.State]
 		}
-		keys[i] = key{uint64(process[s.Owner.PID])<<24 | rank<<16 | uint64(s.Local.Port()), int32(i)}
+		ports := uint64(s.Local.Port())<<16 | uint64(s.Remote.Port())
+		keys[i] = key{uint64(process[s.Owner.PID])<<40 | rank<<32 | ports, int32(i)}
 	}
 	slices.SortFunc(keys, func(a, b key) int {
 		if a.order != b.order {
@@ -40,15 +41,15 @@ func (c *Census) Sort() {
 		}
 		s, t := &c.Sockets[a.at], &c.Sockets[b.at]
 		return cmp.Or(
-			s.Remote.Compare(t.Remote), s.Local.Compare(t.Local),
+			s.Remote.Addr().Compare(t.Remote.Addr()), s.Local.Addr().Compare(t.Local.Addr()),
 			cmp.Compare(s.ID.NetNS, t.ID.NetNS), cmp.Compare(s.ID.Cookie, t.ID.Cookie),
 		)
 	})
-	sorted := make([]Socket, len(keys))
+	sorted := make([]*Socket, len(keys))
 	for i, k := range keys {
-		sorted[i] = c.Sockets[k.at]
+		sorted[i] = &c.Sockets[k.at]
 	}
-	c.Sockets = sorted
+	return sorted
 }
 
 // order numbers the processes by name and then by pid; 0, no process, is last.

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"io"
 	"strconv"
 
 	"github.com/tcptrace/tcptrace/internal/census"
@@ -21,18 +22,22 @@ const (
 type socketTable struct {
 	*table
 	census    *census.Census
-	process   int // width
+	sockets   []*census.Socket
+	process   int    // width
+	pid       uint32 // of the process whose cell is kept in name
+	name      []byte
+	nameExtra int // bytes in name that take no column
 	netns     bool
 	container bool
 	command   int // width; 0 for none
 }
 
-// AppendSockets appends a table of the sockets of c, which fits 120 columns
-// unless IPv6 addresses are too long for that: they stand last. With command
-// there is a column of command lines behind them, in what is left of width.
-func (o *Options) AppendSockets(b []byte, c *census.Census, command bool, width int) []byte {
+// WriteSockets writes a table of the sockets of c, which fits 120 columns unless
+// IPv6 addresses are too long for that: they stand last. With command there is
+// a column of command lines behind them, in what is left of width.
+func (o *Options) WriteSockets(w io.Writer, c *census.Census, command bool, width int) error {
 	width = max(width, tableWidth)
-	s := socketTable{census: c, process: processWidth}
+	s := socketTable{census: c, sockets: c.Sorted(), process: processWidth}
 	s.look()
 	s.fill(o.Color)
 	if over := s.total() - width; over > 0 {
@@ -43,18 +48,13 @@ func (o *Options) AppendSockets(b []byte, c *census.Census, command bool, width 
 		s.command = max(width-s.total()-1, leastCommand)
 		s.fill(o.Color)
 	}
-	return s.appendTo(b)
+	return s.writeTo(w)
 }
 
 // look sees which columns are worth their place.
 func (s *socketTable) look() {
-	first := uint32(0)
-	for i := range s.census.Sockets {
-		socket := &s.census.Sockets[i]
-		if first == 0 {
-			first = socket.ID.NetNS
-		}
-		s.netns = s.netns || socket.ID.NetNS != first
+	for _, socket := range s.sockets {
+		s.netns = s.netns || socket.ID.NetNS != s.sockets[0].ID.NetNS
 		s.container = s.container || socket.Label != nil && socket.Label.Container != ""
 	}
 }
@@ -74,16 +74,17 @@ func (s *socketTable) fill(color bool) {
 	if s.command > 0 {
 		columns = append(columns, column{name: "COMMAND"})
 	}
-	s.table = newTable(color, len(s.census.Sockets), columns...)
-	for i := range s.census.Sockets {
-		s.add(&s.census.Sockets[i])
+	s.pid = 0
+	s.table = newTable(color, len(s.sockets), columns...)
+	for _, socket := range s.sockets {
+		s.add(socket)
 	}
 }
 
 func (s *socketTable) add(socket *census.Socket) {
 	s.state(socket.State)
 	s.next()
-	s.holder(socket, s.process)
+	s.holder(socket)
 	s.next()
 	s.fd(socket)
 	s.next()
@@ -115,6 +116,22 @@ func (s *socketTable) add(socket *census.Socket) {
 		s.commandLine(socket.Label)
 		s.next()
 	}
+}
+
+// holder writes the process as line.holder does. Most sockets have the holder
+// of the one before.
+func (s *socketTable) holder(socket *census.Socket) {
+	if pid := socket.Owner.PID; pid == 0 || socket.Others() > 0 {
+		s.line.holder(socket, s.process)
+		return
+	} else if pid != s.pid {
+		begin := len(s.b)
+		s.line.holder(socket, s.process)
+		s.pid, s.name, s.nameExtra = pid, append(s.name[:0], s.b[begin:]...), s.line.extra
+		return
+	}
+	s.b = append(s.b, s.name...)
+	s.line.extra = s.nameExtra
 }
 
 // holder writes the process that holds a socket, "+N" if N more descriptors
@@ -214,9 +231,9 @@ func (s *socketTable) commandLine(label *event.Label) {
 	s.safe(label.Cmdline, s.command)
 }
 
-// AppendSummary appends a table of how many sockets are in which state, for
+// WriteSummary writes a table of how many sockets are in which state, for
 // each of rows, and their sum.
-func (o *Options) AppendSummary(b []byte, rows []census.Row, total *census.Row) []byte {
+func (o *Options) WriteSummary(w io.Writer, rows []census.Row, total *census.Row) error {
 	columns := []column{{name: "PROCESS"}}
 	containers := false
 	for i := range rows {
@@ -238,7 +255,7 @@ func (o *Options) AppendSummary(b []byte, rows []census.Row, total *census.Row) 
 		t.summary(&rows[i], states, containers)
 	}
 	t.summary(total, states, containers)
-	return t.appendTo(b)
+	return t.writeTo(w)
 }
 
 func (t *table) summary(r *census.Row, states []tcp.State, containers bool) {

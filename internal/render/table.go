@@ -1,5 +1,7 @@
 package render
 
+import "io"
+
 // A column of a table. Figures stand to the right.
 type column struct {
 	name  string
@@ -48,10 +50,13 @@ func (t *table) total() int {
 	return n
 }
 
-// appendTo appends the table with a head.
-func (t *table) appendTo(b []byte) []byte {
+// chunk is about how much text is handed over at a time.
+const chunk = 64 << 10
+
+// writeTo writes the table with a head.
+func (t *table) writeTo(w io.Writer) error {
 	last := len(t.columns) - 1
-	b = grow(b, (len(t.cells)/len(t.columns)+1)*(t.total()+12))
+	b := make([]byte, 0, chunk+4096)
 	for i := range t.columns {
 		c := &t.columns[i]
 		b = appendCell(b, c.name, len(c.name), c, i == last)
@@ -64,8 +69,15 @@ func (t *table) appendTo(b []byte) []byte {
 			begin = c.end
 			n++
 		}
+		if len(b) >= chunk {
+			if _, err := w.Write(b); err != nil {
+				return err
+			}
+			b = b[:0]
+		}
 	}
-	return b
+	_, err := w.Write(b)
+	return err
 }
 
 func appendCell[T string | []byte](b []byte, text T, width int, c *column, last bool) []byte {
@@ -89,11 +101,4 @@ func appendSpaces(b []byte, n int) []byte {
 		b = append(b, blank...)
 	}
 	return append(b, blank[:max(n, 0)]...)
-}
-
-func grow(b []byte, n int) []byte {
-	if cap(b)-len(b) >= n {
-		return b
-	}
-	return append(make([]byte, 0, len(b)+n), b...)
 }

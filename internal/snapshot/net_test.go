@@ -55,9 +55,10 @@ func newReaderWith(t testing.TB, has features) *Reader {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root")
 	}
-	types, err := btf.LoadKernelSpec()
+	cache := btf.NewCache()
+	types, err := cache.Kernel()
 	check(t, err)
-	r, err := open(types, has)
+	r, err := open(cache, types, has)
 	check(t, err)
 	t.Cleanup(func() { check(t, r.Close()) })
 	return r

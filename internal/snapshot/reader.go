@@ -45,7 +45,8 @@ type features struct {
 // Open loads the iterators. It returns ErrPrivileges where the process may not
 // load them and ErrUnsupported where the kernel has none.
 func Open() (*Reader, error) {
-	types, err := btf.LoadKernelSpec()
+	cache := btf.NewCache() // reading the kernel's types takes longer than all else here
+	types, err := cache.Kernel()
 	if err != nil {
 		return nil, fmt.Errorf("%w: read the kernel's BTF: %w", ErrUnsupported, err)
 	}
@@ -54,7 +55,7 @@ func Open() (*Reader, error) {
 			return nil, fmt.Errorf("%w: no %s", ErrUnsupported, name)
 		}
 	}
-	return open(types, features{
+	return open(cache, types, features{
 		cookieHelper: hasFunction(types, "bpf_get_socket_ptr_cookie"),
 		sockFromFile: hasFunction(types, "bpf_sock_from_file"),
 	})
@@ -65,7 +66,7 @@ func hasFunction(types *btf.Spec, name string) bool {
 	return types.TypeByName(name, &fn) == nil
 }
 
-func open(types *btf.Spec, has features) (*Reader, error) {
+func open(cache *btf.Cache, types *btf.Spec, has features) (*Reader, error) {
 	if err := rlimit.RemoveMemlock(); err != nil {
 		return nil, fmt.Errorf("lift the limit on locked memory: %w", explain(err))
 	}
@@ -81,7 +82,7 @@ func open(types *btf.Spec, has features) (*Reader, error) {
 		return nil, fmt.Errorf("set the snapshot's configuration: %w", err)
 	}
 	r := &Reader{hz: ticksPerSecond(), cookies: has.cookieHelper, scratch: make([]uint64, scratchWords)}
-	options := ebpf.CollectionOptions{Programs: ebpf.ProgramOptions{KernelTypes: types}}
+	options := ebpf.CollectionOptions{Cache: cache, Programs: ebpf.ProgramOptions{KernelTypes: types}}
 	if err := spec.LoadAndAssign(&r.programs, &options); err != nil {
 		return nil, fmt.Errorf("load the snapshot's iterators: %w", explain(err))
 	}
