@@ -178,7 +178,9 @@ const (
 	ResetReceived
 	Ended // Conn is over, or the trace is (then Conn.Closed is 0), or no room was left to follow it (also 0)
 	Lost
-	Owned // Conn.Owner became known, or better known, apart from any transition
+	Owned     // Conn.Owner became known, or better known, apart from any transition
+	Found     // Conn, older than the trace or its begin lost, was found in state New
+	Corrected // Conn was found in New, where we believed it in Old: events are missing
 )
 
 // A Change is one thing that the tracker has understood.
@@ -188,13 +190,13 @@ const (
 // transition of a connection waits until its address or cookie is known, a
 // reset or CLOSE that can mean two things waits for a moment, and events
 // themselves may come late. A connection's own changes are in order, but for
-// events that came late. A listener has Transition changes alone.
+// events that came late. A listener has every kind of change but Ended.
 type Change struct {
 	Kind ChangeKind
 	Time event.Time
 	Conn *Connection // nil for Lost, and for a RST of no known socket; a RST may come after its Conn's Ended
 
-	// Transition.
+	// Transition, Corrected; Found has New.
 	Old, New     tcp.State
 	InState      time.Duration // time spent in Old
 	InStateKnown bool          // false: InState is at least so long; 0 where nothing is known

@@ -46,6 +46,9 @@ func (t *Tracker) over(r *record, at event.Time, remember bool) {
 		t.emit(&t.change)
 	}
 	t.stats.States[r.State]--
+	if r.listening {
+		t.listeners.add(r, -1)
+	}
 	t.index.retire(r, remember)
 }
 

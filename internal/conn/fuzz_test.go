@@ -8,6 +8,7 @@ import (
 	"slices"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/tcp"
@@ -59,6 +60,8 @@ func decodeEvents(data []byte) []event.Event {
 		if ev.Kind == event.Lost {
 			ev.Loss = event.Loss{Kind: event.State, Count: uint64(b[3]), From: event.Time(at - int64(b[3])*1000)}
 		}
+		ev.From = event.Time(at - int64(b[3])*1000)
+		ev.Left = time.Duration(b[3]&3) * 30 * time.Second
 		evs = append(evs, ev)
 	}
 	return evs
@@ -123,6 +126,15 @@ func (j *judge) hear(c *Change) {
 		j.transition(c)
 	case Ended:
 		j.ended(c)
+	case Found:
+		if c.Conn.OpenedKnown || c.Conn.Complete || c.New != c.Conn.State {
+			j.t.Errorf("%s: found, and more is known", line(c))
+		}
+		j.alive[c.Conn] = true
+	case Corrected:
+		if c.Event != nil || c.Old == c.New || c.Conn.Complete {
+			j.t.Errorf("%s: complete is %v", line(c), c.Conn.Complete)
+		}
 	case Owned:
 		if c.Event != nil || !c.Conn.Owner.Known() {
 			j.t.Errorf("%s: event %v", line(c), c.Event)
@@ -271,6 +283,7 @@ func FuzzTracker(f *testing.F) {
 		events(c.state(3*s, tcp.FinWait1, tcp.FinWait2), c.state(2*s, tcp.Established, tcp.FinWait1), c.timeWaitFin(3*s), c.timeWaitBegin(3*s, tcp.FinWait2)),
 		events(c.connected(1*s), c.state(2*s, tcp.Established, tcp.FinWait1), c.resetReceived(3*s, tcp.FinWait1), failing(104, c.state(3*s, tcp.FinWait1, tcp.Close)), c.resetSent(3*s, tcp.Close)),
 		events(through(numbered(0), 1*s, 2*s), through(numbered(1), 3*s, 4*s), through(numbered(2), 5*s, 6*s), through(numbered(3), 7*s, 8*s)),
+		events(c.seen(1*s, tcp.Established), swept(1*s, 1*s), v.requestNoCookie(2*s), v.seen(3*s, tcp.SynRecv), c.seen(3*s, tcp.TimeWait), swept(3*s, 3*s), swept(60*s, 61*s), swept(120*s, 121*s)),
 		events(portKnown(c, c.state(1*s, tcp.Close, tcp.Listen)), v.request(2*s), c.state(3*s, tcp.Listen, tcp.Close)),
 	} {
 		f.Add(encodeEvents(seed))

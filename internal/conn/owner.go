@@ -45,9 +45,13 @@ func (t *Tracker) used(ev *event.Event, r *record, via Via) {
 		r.Accepted = ev.Time
 	}
 	if r.setOwner(ev, via) {
-		t.change = Change{Kind: Owned, Time: ev.Time, Conn: &r.Connection, Task: ev.Task}
-		t.emit(&t.change)
+		t.emitOwned(r, ev)
 	}
+}
+
+func (t *Tracker) emitOwned(r *record, ev *event.Event) {
+	t.change = Change{Kind: Owned, Time: ev.Time, Conn: &r.Connection, Task: ev.Task}
+	t.emit(&t.change)
 }
 
 // setCloser notes the process that closed r by ev, where one did. end is how r

@@ -24,6 +24,9 @@ type record struct {
 	adopted bool // its first event was not its birth
 	reborn  bool // it began while the life before it, of the same cookie, had not ended
 
+	seen      bool // by the sweep that is under way
+	listening bool // it is counted as a listener
+
 	resetSent     bool
 	resetReceived bool
 
@@ -33,7 +36,8 @@ type record struct {
 	Connection
 	firstSpans [inlineSpans]Span // backs Connection.Spans until it grows
 
-	older, newer *record // in index's list
+	older, newer *record    // in index's list
+	missed       event.Time // when a sweep first did not find it; 0: it was found
 }
 
 // whole reports whether a is an address with its port.
@@ -58,6 +62,10 @@ func (t *Tracker) begin(ev *event.Event, s tcp.State) *record {
 	r.losses = t.losses.first()
 	t.index.insert(r)
 	t.stats.States[s]++
+	if s == tcp.Listen && whole(r.Local) {
+		r.listening = true
+		t.listeners.add(r, 1)
+	}
 	t.markLost(r, ev.Time)
 	return r
 }
@@ -74,6 +82,9 @@ func (t *Tracker) adopt(ev *event.Event, s tcp.State) *record {
 	case tcp.SynSent:
 		r.Role = Client
 	case tcp.SynRecv, tcp.Listen:
+		r.Role = Server
+	}
+	if r.Role == RoleUnknown && t.listeners.have(r) {
 		r.Role = Server
 	}
 	t.takeOrphanTotals(r, ev)

@@ -10,7 +10,7 @@ import (
 // none before its child is made.
 func tellsCookie(ev *event.Event) bool {
 	switch ev.Kind {
-	case event.State:
+	case event.State, event.Seen:
 		return ev.Old == tcp.SynRecv
 	case event.RequestEnd, event.RetransmitSynAck:
 		return true

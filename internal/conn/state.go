@@ -91,6 +91,12 @@ func (t *Tracker) lostDeath(r *record, at event.Time) {
 		return
 	}
 	t.stats.Reborn++
+	t.vanish(r, at)
+}
+
+// vanish ends r, whose end was not seen, and which was over by at.
+func (t *Tracker) vanish(r *record, at event.Time) {
+	t.release(r)
 	r.spoil()
 	r.Closed = max(at, r.Since)
 	r.Spans[len(r.Spans)-1].End = r.Closed

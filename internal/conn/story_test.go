@@ -112,6 +112,24 @@ func (s socket) retransmit(at time.Duration, in tcp.State, x event.Retransmissio
 	return ev
 }
 
+// seen is a sweep's finding of the socket.
+func (s socket) seen(at time.Duration, in tcp.State) *event.Event {
+	ev := s.event(event.Seen, at)
+	ev.Old = in
+	return ev
+}
+
+// withLeft is for a timewait socket with some time left to live.
+func withLeft(left time.Duration, ev *event.Event) *event.Event {
+	ev.Left = left
+	return ev
+}
+
+// swept is the end of a sweep of the first namespace.
+func swept(from, to time.Duration) *event.Event {
+	return &event.Event{Kind: event.Swept, ID: event.ID{NetNS: 1}, From: event.Time(from), Time: event.Time(to)}
+}
+
 // process is a process that accepted the socket, or read from it.
 func (s socket) process(kind event.Kind, at time.Duration, in tcp.State, comm string) *event.Event {
 	ev := s.event(kind, at)
@@ -240,6 +258,10 @@ func line(c *Change) string {
 		w = append(w, "reset sent in", c.Event.Old.String())
 	case ResetReceived:
 		w = append(w, "reset received in", c.Event.Old.String())
+	case Found:
+		w = append(w, "found in", c.New.String())
+	case Corrected:
+		w = append(w, "corrected", c.Old.String()+">"+c.New.String())
 	case Owned:
 		w = append(w, "owned", c.Conn.Owner.Via.String())
 	case Lost:

@@ -43,6 +43,9 @@ type Stats struct {
 	Late    uint64 // events older than what had become of their connection
 	Stray   uint64 // events that fit no connection, and begin none
 	Reborn  uint64 // births of a connection that had not died
+
+	Corrected uint64 // states that a sweep found to be others
+	Vanished  uint64 // sockets that sweeps no longer found, whose end was not seen
 }
 
 // A Tracker turns events into changes. It reads no clock and starts no
@@ -53,8 +56,11 @@ type Tracker struct {
 	index   index
 	doubts  doubts
 	losses  losses
-	stats   Stats
-	now     event.Time // latest Time seen
+
+	listeners listeners
+
+	stats Stats
+	now   event.Time // latest Time seen
 
 	// orphanTotals are the counters of a connection that is not known yet: its
 	// first event of all is its last but one.
@@ -76,7 +82,7 @@ func New(options Options) *Tracker {
 	if options.Remember <= 0 {
 		options.Remember = 1024
 	}
-	t := &Tracker{options: options}
+	t := &Tracker{options: options, listeners: listeners{}}
 	t.index.init(&t.options)
 	return t
 }
@@ -90,8 +96,12 @@ func (t *Tracker) Handle(ev *event.Event, emit Handler) {
 	if t.doubts.head != nil {
 		t.settleBefore(ev.Time)
 	}
-	if ev.Kind == event.Lost {
+	switch ev.Kind {
+	case event.Lost:
 		t.lost(ev)
+		return
+	case event.Swept:
+		t.swept(ev)
 		return
 	}
 	r := t.index.find(ev)
@@ -126,6 +136,8 @@ func (t *Tracker) Handle(ev *event.Event, emit Handler) {
 		t.used(ev, r, ViaIO)
 	case event.Accepted:
 		t.used(ev, r, ViaAccept)
+	case event.Seen:
+		t.seen(ev, r)
 	default:
 		t.stats.Stray++
 	}
