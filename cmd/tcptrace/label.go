@@ -13,37 +13,91 @@ func cmdlineFlag(fs *pflag.FlagSet, to *bool) {
 	fs.BoolVar(to, "cmdline", false, "also the program and command line of each process, which may hold secrets")
 }
 
-// holders labels the processes of a snapshot: each is looked at once.
-type holders struct {
+const (
+	// trusted is how long a pid is believed to be the same process, if its name
+	// and cgroup are the same, too. The kernel gives pids in turn.
+	trusted = time.Second
+	// maxLabels bounds the processes, and the labels, that are remembered.
+	maxLabels = 16384
+)
+
+// A labeler finds out more of the processes in events, and remembers it. One
+// goroutine uses it.
+type labeler struct {
 	resolver *proc.Resolver
 	cmdline  bool
-	known    map[uint32]*event.Label
-	last     uint32
-	lastIs   *event.Label
+	byPID    map[uint32]labeled
+	labels   map[event.Label]*event.Label // each label once
 }
 
-func newHolders(resolver *proc.Resolver, cmdline bool) *holders {
-	return &holders{resolver: resolver, cmdline: cmdline, known: map[uint32]*event.Label{}}
+type labeled struct {
+	label  *event.Label
+	cgroup uint64
+	comm   [16]byte
+	at     event.Time // when it was looked for
 }
 
-func (h *holders) label(t *event.Task, at event.Time) *event.Label {
-	if t.PID == h.last {
-		return h.lastIs
+func newLabeler(cmdline bool) (*labeler, error) {
+	resolver, err := proc.NewResolver(proc.Options{Cmdline: cmdline})
+	if err != nil {
+		return &labeler{}, err
 	}
-	l, ok := h.known[t.PID]
-	if !ok {
-		if p, found := h.resolver.Process(t.PID, time.Duration(at)); found {
-			l = newLabel(&p.Container)
-			if h.cmdline {
-				l.Exe, l.Cmdline = p.Exe, p.Cmdline
-			}
+	return &labeler{
+		resolver: resolver, cmdline: cmdline,
+		byPID: map[uint32]labeled{}, labels: map[event.Label]*event.Label{},
+	}, nil
+}
+
+// Close ends its use; what it returned stays valid.
+func (l *labeler) Close() error {
+	if l.resolver == nil {
+		return nil
+	}
+	return l.resolver.Close()
+}
+
+// label says more of a process that was seen at a time; nil if nothing is known.
+// It allocates nothing for a process that was seen before.
+func (l *labeler) label(t *event.Task, at event.Time) *event.Label {
+	known, ok := l.byPID[t.PID]
+	if ok && known.comm == t.Comm && known.cgroup == t.Cgroup && at.Sub(known.at) < trusted {
+		return known.label
+	}
+	if !ok && len(l.byPID) >= maxLabels {
+		clear(l.byPID)
+		clear(l.labels) // those in use live on
+	}
+	found := l.find(t, at)
+	l.byPID[t.PID] = labeled{label: found, cgroup: t.Cgroup, comm: t.Comm, at: at}
+	return found
+}
+
+func (l *labeler) find(t *event.Task, at event.Time) *event.Label {
+	var label event.Label
+	if l.cmdline {
+		if p, ok := l.resolver.Process(t.PID, time.Duration(at)); ok {
+			label = containerLabel(&p.Container)
+			label.Exe, label.Cmdline = p.Exe, p.Cmdline
 		}
-		h.known[t.PID] = l
 	}
-	h.last, h.lastIs = t.PID, l
-	return l
+	if label.Cgroup == "" || t.Cgroup != 0 { // the event's cgroup is of its time
+		if c, ok := l.resolver.Container(t.Cgroup, t.PID, time.Duration(at)); ok {
+			exe, cmdline := label.Exe, label.Cmdline
+			label = containerLabel(&c)
+			label.Exe, label.Cmdline = exe, cmdline
+		}
+	}
+	if label == (event.Label{}) {
+		return nil
+	}
+	known := l.labels[label]
+	if known == nil {
+		known = new(label)
+		l.labels[label] = known
+	}
+	return known
 }
 
-func newLabel(c *proc.Container) *event.Label {
-	return &event.Label{Container: c.ID, Runtime: c.Runtime, Unit: c.Unit, PodUID: c.PodUID, Cgroup: c.Path}
+func containerLabel(c *proc.Container) event.Label {
+	return event.Label{Container: c.ID, Runtime: c.Runtime, Unit: c.Unit, PodUID: c.PodUID, Cgroup: c.Path}
 }

@@ -27,6 +27,7 @@ type live struct {
 	count    uint64
 	ring     int
 	poll     time.Duration
+	cmdline  bool
 }
 
 // groups returns the flags, those of the command itself behind the output's.
@@ -34,13 +35,16 @@ func (l *live) groups(own *pflag.FlagSet) []flagGroup {
 	out := newFlagSet()
 	out.Var(period{to: &l.duration}, "duration", "stop after this `TIME`, such as 30s or 5m (else Ctrl-C ends it)")
 	out.Var(number{&l.count}, "count", "stop after `N` records")
+	cmdlineFlag(out, &l.cmdline)
 	out.AddFlagSet(l.flags())
 	out.AddFlagSet(own)
+	which := selectionFlags(&l.filter)
+	labelFlags(which, &l.filter)
 	advanced := newFlagSet()
 	advanced.Var(size{&l.ring}, "ring-size", "`SIZE` of the buffer between kernel and tcptrace (default 8MiB); raise it if events are lost")
 	advanced.Var(period{to: &l.poll, min: time.Millisecond, max: 10 * time.Second}, "poll", "`TIME` between two readings of that buffer (default 50ms)")
 	return []flagGroup{
-		{"Which connections (a list is comma-separated: any of it; different flags: all of them)", selectionFlags(&l.filter)},
+		{"Which connections (a list is comma-separated: any of it; different flags: all of them)", which},
 		{"What is printed", out},
 		{"Advanced", advanced},
 	}
@@ -55,14 +59,19 @@ func (l *live) run(cmd *cobra.Command, newSink func(out io.Writer, clock event.C
 	ctx, broken := watchReader(ctx, cmd.OutOrStdout())
 	defer broken(nil)
 
+	labels, unlabeled := newLabeler(l.cmdline)
+	defer labels.Close()
 	var source *probe.Source
 	t := trace.New(trace.Options{
-		Filter: l.filter, Duration: l.duration, Count: l.count, Now: monotonic,
+		Filter: l.filter, Duration: l.duration, Count: l.count, Now: monotonic, Label: labels.label,
 		Ready: func() { l.ready(cmd.ErrOrStderr(), source.Capabilities()) },
 	})
 	source, err := probe.Open(probe.Options{Filter: l.filter, RingBytes: l.ring, Poll: l.poll, OnBatch: t.Batch})
 	if err != nil {
 		return trace.Summary{}, &unableError{err}
+	}
+	if unlabeled != nil {
+		return trace.Summary{}, errors.Join(unlabeled, source.Close())
 	}
 	summary, err := t.Run(ctx, source, newSink(cmd.OutOrStdout(), source.Clock()))
 	err = errors.Join(err, source.Close())

@@ -83,12 +83,17 @@ func (s *snapshotCommand) run(cmd *cobra.Command) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	debug.SetGCPercent(400) // it ends soon
-	resolver, err := proc.NewResolver(proc.Options{Cmdline: s.cmdline})
+	reader, err := snapshot.Open()
+	if err != nil {
+		return &unableError{err}
+	}
+	defer reader.Close()
+	labels, err := newLabeler(s.cmdline)
 	if err != nil {
 		return err
 	}
-	defer resolver.Close()
-	all, err := takeCensus(ctx, resolver, s.filter.NetNS, cmd.ErrOrStderr())
+	defer labels.Close()
+	all, err := takeCensus(ctx, reader, labels.resolver, s.filter.NetNS, cmd.ErrOrStderr())
 	if errors.Is(err, context.Canceled) {
 		return nil
 	}
@@ -96,7 +101,7 @@ func (s *snapshotCommand) run(cmd *cobra.Command) error {
 		return err
 	}
 	all.Infer()
-	all.Select(&s.filter, newHolders(resolver, s.cmdline).label)
+	all.Select(&s.filter, labels.label)
 	clock := event.Clock{Boot: time.Now().Add(-time.Duration(monotonic()))}
 	return s.print(cmd.OutOrStdout(), all, clock)
 }
@@ -137,12 +142,7 @@ func terminalWidth(out io.Writer) int {
 
 // takeCensus reads the sockets of all network namespaces, or of those asked
 // for, and says on stderr which it could not read.
-func takeCensus(ctx context.Context, resolver *proc.Resolver, only []uint32, stderr io.Writer) (*census.Census, error) {
-	reader, err := snapshot.Open()
-	if err != nil {
-		return nil, &unableError{err}
-	}
-	defer reader.Close()
+func takeCensus(ctx context.Context, reader *snapshot.Reader, resolver *proc.Resolver, only []uint32, stderr io.Writer) (*census.Census, error) {
 	namespaces, err := resolver.NetNamespaces()
 	if err != nil {
 		return nil, err

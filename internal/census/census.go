@@ -51,12 +51,10 @@ type Socket struct {
 	Inferred bool
 
 	// Owner is the process that holds it, FD its descriptor. Via is ViaListen
-	// where no process can hold it yet, and Owner holds its listener. Label is
-	// Owner's; nil where nothing more is known of it.
+	// where no process can hold it yet, and Owner holds its listener.
 	Owner event.Task
 	FD    uint32
 	Via   conn.Via
-	Label *event.Label
 
 	// Holders are all descriptors of it, where there are several; Owner is of
 	// one of them. MoreHolders counts those that are not listed.
@@ -98,34 +96,25 @@ func (c *Census) Select(f *filter.Filter, label Labeler) {
 // choose reports whether f wants s, and settles on its owner.
 func (s *Socket) choose(f *filter.Filter, label Labeler) bool {
 	subject := filter.Subject{NetNS: s.ID.NetNS, Local: s.Local, Remote: s.Remote, Owner: &s.Owner}
-	if !f.ByProcess() {
-		if f.Match(&subject) != filter.Yes {
-			return false
-		}
-		s.Label = s.labeled(label)
-		return true
+	if s.Owner.Known() {
+		s.Owner.Label = label(&s.Owner, s.Time)
 	}
-	s.Label = s.labeled(label)
-	subject.OwnerLabel = s.Label
 	if f.Match(&subject) == filter.Yes {
 		return true
 	}
+	if !f.ByProcess() {
+		return false
+	}
 	for i := range s.Holders {
 		task := s.Holders[i].task()
-		subject.Owner, subject.OwnerLabel = &task, label(&task, s.Time)
+		task.Label = label(&task, s.Time)
+		subject.Owner = &task
 		if f.Match(&subject) == filter.Yes {
-			s.Owner, s.FD, s.Label = task, s.Holders[i].FD, subject.OwnerLabel
+			s.Owner, s.FD = task, s.Holders[i].FD
 			return true
 		}
 	}
 	return false
-}
-
-func (s *Socket) labeled(label Labeler) *event.Label {
-	if !s.Owner.Known() {
-		return nil
-	}
-	return label(&s.Owner, s.Time)
 }
 
 // Others returns how many descriptors lead to s beside the owner's.

@@ -26,7 +26,6 @@ func (g Group) String() string { return [...]string{"process", "orphan", "none",
 type Row struct {
 	Group  Group
 	Owner  event.Task
-	Label  *event.Label
 	States [tcp.NumStates]uint64
 	Total  uint64
 }
@@ -47,7 +46,7 @@ func (c *Census) Summarize() (rows []Row, total Row) {
 		if !ok {
 			n = len(rows)
 			at[k] = n
-			rows = append(rows, Row{Group: k.group, Owner: s.Owner, Label: s.Label})
+			rows = append(rows, Row{Group: k.group, Owner: s.Owner})
 		}
 		rows[n].add(s)
 		total.add(s)

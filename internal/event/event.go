@@ -6,7 +6,6 @@ package event
 
 import (
 	"net/netip"
-	"syscall"
 	"time"
 
 	"github.com/tcptrace/tcptrace/internal/tcp"
@@ -172,6 +171,7 @@ type Task struct {
 	UID    uint32
 	Cgroup uint64 // cgroup v2 id
 	Comm   [16]byte
+	Label  *Label // what more is known of it; nil where nothing is
 }
 
 // Known reports whether t names a process.
@@ -217,8 +217,8 @@ type Event struct {
 	Cause  Cause
 	Old    tcp.State
 	New    tcp.State
-	Reason uint16        // enum sk_rst_reason; 0 where the kernel gives none
-	Err    syscall.Errno // sk_err
+	Reason uint16 // enum sk_rst_reason; 0 where the kernel gives none
+	Err    Errno  // sk_err
 	Time   Time
 	ID     ID
 	Local  netip.AddrPort // invalid, or with port 0, where not known (yet)

@@ -25,9 +25,6 @@ type Subject struct {
 	Remote netip.AddrPort // invalid for a listener
 	Owner  *event.Task    // nil or unknown where no process is known
 	Closer *event.Task    // likewise
-
-	// What is known of them beyond that; nil where nothing is, nor will be.
-	OwnerLabel, CloserLabel *event.Label
 }
 
 // Match judges a connection. No is final; Undecided may become Yes or No as
@@ -109,7 +106,7 @@ func (f *Filter) matchProcess(s *Subject) Verdict {
 	if !f.ByProcess() {
 		return Yes
 	}
-	if f.selects(s.Owner, s.OwnerLabel) || f.selects(s.Closer, s.CloserLabel) {
+	if f.selects(s.Owner) || f.selects(s.Closer) {
 		return Yes
 	}
 	if s.Owner == nil || !s.Owner.Known() {
@@ -120,13 +117,13 @@ func (f *Filter) matchProcess(s *Subject) Verdict {
 
 // selects reports whether the process t is wanted by all of its number, its
 // name, its container and its cgroup.
-func (f *Filter) selects(t *event.Task, label *event.Label) bool {
+func (f *Filter) selects(t *event.Task) bool {
 	if t == nil || !t.Known() {
 		return false
 	}
 	return (len(f.PIDs) == 0 || slices.Contains(f.PIDs, t.PID)) &&
 		(len(f.Comms) == 0 || f.selectsComm(&t.Comm)) &&
-		(!f.ByLabel() || label != nil && f.selectsLabel(label))
+		(!f.ByLabel() || t.Label != nil && f.selectsLabel(t.Label))
 }
 
 func (f *Filter) selectsComm(comm *[16]byte) bool {

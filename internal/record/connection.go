@@ -1,12 +1,10 @@
 package record
 
 import (
-	"syscall"
 	"time"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
-	"github.com/tcptrace/tcptrace/internal/names"
 	"github.com/tcptrace/tcptrace/internal/tcp"
 )
 
@@ -30,7 +28,7 @@ func (w *writer) connection(ch *conn.Change, clock event.Clock) {
 	w.spans(c, until)
 	w.durations(c, until)
 	w.word("end", c.End.String())
-	w.word("error", names.Errno(c.Err))
+	w.word("error", c.Err.String())
 	w.counters(c)
 	w.retransmits(c)
 	if c.Closer.Task.PID != c.Owner.Task.PID {
@@ -147,5 +145,3 @@ func (w *writer) retransmits(c *conn.Connection) {
 		w.close('}')
 	}
 }
-
-func errno(n int16) string { return names.Errno(syscall.Errno(n)) }

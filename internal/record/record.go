@@ -102,6 +102,7 @@ func (w *writer) task(t *event.Task, via conn.Via) {
 	w.uint("pid", uint64(t.PID))
 	w.comm(&t.Comm)
 	w.uint("uid", uint64(t.UID))
+	w.label(t.Label)
 	w.word("via", via.String())
 }
 
@@ -170,7 +171,7 @@ func (w *writer) retransmit(c *conn.Change) {
 	w.known("cwnd", r.Cwnd)
 	w.word("ca_state", names.CAState(r.CAState))
 	if r.Err != 0 {
-		w.word("error", errno(-r.Err))
+		w.word("error", event.Errno(-r.Err).String())
 	}
 }
 

@@ -74,7 +74,6 @@ func (w *writer) holders(s *census.Socket) {
 		if s.Via == conn.ViaSnapshot {
 			w.uint("fd", uint64(s.FD))
 		}
-		w.label(s.Label)
 		w.close('}')
 	}
 	if len(s.Holders) == 0 {
@@ -105,7 +104,6 @@ func AppendSummary(b []byte, r *census.Row, at event.Time, clock event.Clock) []
 	if r.Group == census.Process {
 		w.open("process", '{')
 		w.task(&r.Owner, conn.ViaSnapshot)
-		w.label(r.Label)
 		w.close('}')
 	}
 	w.uint("sockets", r.Total)

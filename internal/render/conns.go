@@ -4,13 +4,14 @@ import (
 	"strconv"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
-	"github.com/tcptrace/tcptrace/internal/names"
 	"github.com/tcptrace/tcptrace/internal/tcp"
 )
 
 const (
 	lifeWidth = 8
 	endWidth  = 14
+
+	cmdlineWidth = 80
 )
 
 // AppendConnsHeader appends the line that names the columns of AppendConn.
@@ -104,7 +105,7 @@ func (l *line) remarks(c *conn.Connection) {
 		l.text(" retransmits=")
 		l.b = strconv.AppendUint(l.b, total, 10)
 	}
-	if name := names.Errno(c.Err); name != "" {
+	if name := c.Err.String(); name != "" {
 		l.text(" ")
 		l.text(name)
 	}
@@ -114,6 +115,16 @@ func (l *line) remarks(c *conn.Connection) {
 	if c.Closer.Known() && c.Closer.Task.PID != c.Owner.Task.PID {
 		l.text(" closed by ")
 		l.process(&c.Closer.Task, processWidth)
+	}
+	if label := c.Owner.Task.Label; label != nil {
+		if label.Container != "" {
+			l.text(" container=")
+			l.label(label)
+		}
+		if label.Cmdline != "" {
+			l.text(" cmdline=")
+			l.safe(label.Cmdline, cmdlineWidth)
+		}
 	}
 }
 

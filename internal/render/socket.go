@@ -55,7 +55,7 @@ func (o *Options) WriteSockets(w io.Writer, c *census.Census, command bool, widt
 func (s *socketTable) look() {
 	for _, socket := range s.sockets {
 		s.netns = s.netns || socket.ID.NetNS != s.sockets[0].ID.NetNS
-		s.container = s.container || socket.Label != nil && socket.Label.Container != ""
+		s.container = s.container || socket.Owner.Label != nil && socket.Owner.Label.Container != ""
 	}
 }
 
@@ -99,7 +99,7 @@ func (s *socketTable) add(socket *census.Socket) {
 		s.next()
 	}
 	if s.container {
-		s.label(socket.Label)
+		s.label(socket.Owner.Label)
 		s.next()
 	}
 	s.endpoint(socket.Local)
@@ -113,7 +113,7 @@ func (s *socketTable) add(socket *census.Socket) {
 	}
 	s.next()
 	if s.command > 0 {
-		s.commandLine(socket.Label)
+		s.commandLine(socket.Owner.Label)
 		s.next()
 	}
 }
@@ -237,7 +237,7 @@ func (o *Options) WriteSummary(w io.Writer, rows []census.Row, total *census.Row
 	columns := []column{{name: "PROCESS"}}
 	containers := false
 	for i := range rows {
-		containers = containers || rows[i].Label != nil && rows[i].Label.Container != ""
+		containers = containers || rows[i].Owner.Label != nil && rows[i].Owner.Label.Container != ""
 	}
 	if containers {
 		columns = append(columns, column{name: "CONTAINER"})
@@ -271,7 +271,7 @@ func (t *table) summary(r *census.Row, states []tcp.State, containers bool) {
 	}
 	t.next()
 	if containers {
-		t.label(r.Label)
+		t.label(r.Owner.Label)
 		t.next()
 	}
 	t.b = strconv.AppendUint(t.b, r.Total, 10)
