@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"syscall"
 	"unsafe"
 
 	"github.com/tcptrace/tcptrace/internal/event"
@@ -80,7 +79,7 @@ func decodeHead(head *TcptraceTtHead, ev *event.Event) error {
 	ev.Time = event.Time(head.TimeNs)
 	ev.ID = event.ID{NetNS: head.Netns, Cookie: head.Cookie}
 	ev.Old, ev.New = tcp.State(head.OldState), tcp.State(head.NewState)
-	ev.Err = syscall.Errno(head.Err)
+	ev.Err = event.Errno(head.Err)
 	ev.WithoutRequest = has(head, TcptraceTtFlagTT_F_NO_REQUEST)
 	switch head.Family {
 	case 0:

@@ -3,7 +3,6 @@ package bpf
 import (
 	"net/netip"
 	"strings"
-	"syscall"
 	"testing"
 	"unsafe"
 
@@ -57,11 +56,11 @@ func eventOf(kind event.Kind) event.Event {
 func TestDecode_Transition(t *testing.T) {
 	record := TcptraceTtTransition{Head: headOf(TcptraceTtKindTT_STATE)}
 	record.Head.OldState, record.Head.NewState = uint8(tcp.Established), uint8(tcp.FinWait1)
-	record.Head.Err = uint16(syscall.ECONNRESET)
+	record.Head.Err = uint16(event.ECONNRESET)
 	record.Task = TcptraceTtTask{Pid: 7, Uid: 33, Cgroup: 99, Comm: [16]uint8{'n', 'g', 'i', 'n', 'x'}}
 
 	want := eventOf(event.State)
-	want.Old, want.New, want.Err = tcp.Established, tcp.FinWait1, syscall.ECONNRESET
+	want.Old, want.New, want.Err = tcp.Established, tcp.FinWait1, event.ECONNRESET
 	expect(t, bytesOf(record), want)
 
 	record.Head.Flags = uint8(TcptraceTtFlagTT_F_PROCESS)

@@ -2,7 +2,6 @@ package conn
 
 import (
 	"net/netip"
-	"syscall"
 	"time"
 
 	"github.com/tcptrace/tcptrace/internal/event"
@@ -130,7 +129,7 @@ type Connection struct {
 	Owner  Owner // who opened or accepted it
 	Closer Owner // who closed it, where a process did
 
-	Err         syscall.Errno // sk_err at the end
+	Err         event.Errno // sk_err at the end
 	Counters    event.Counters
 	Retransmits [NumClasses]uint32
 }

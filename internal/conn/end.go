@@ -1,8 +1,6 @@
 package conn
 
 import (
-	"syscall"
-
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/tcp"
 )
@@ -70,11 +68,11 @@ func (t *Tracker) evict(r *record) {
 // The order of the questions is from the surest evidence to the weakest.
 func endOfSocket(r *record, ev *event.Event, cause event.Cause) End {
 	switch ev.Err {
-	case syscall.ETIMEDOUT:
+	case event.ETIMEDOUT:
 		return EndTimeout
-	case syscall.ECONNABORTED: // tcp_abort
+	case event.ECONNABORTED: // tcp_abort
 		return EndAborted
-	case syscall.ECONNREFUSED:
+	case event.ECONNREFUSED:
 		return EndRefused
 	}
 	if r.resetReceived {
@@ -89,9 +87,9 @@ func endOfSocket(r *record, ev *event.Event, cause event.Cause) End {
 	switch ev.Err {
 	case 0:
 		return endWithoutError(r, ev, cause)
-	case syscall.ECONNRESET, syscall.EPIPE: // tcp_reset
+	case event.ECONNRESET, event.EPIPE: // tcp_reset
 		return EndResetReceived
-	case syscall.EHOSTUNREACH, syscall.ENETUNREACH, syscall.EHOSTDOWN, syscall.ENETDOWN, syscall.ENONET:
+	case event.EHOSTUNREACH, event.ENETUNREACH, event.EHOSTDOWN, event.ENETDOWN, event.ENONET:
 		return EndUnreachable
 	}
 	return EndError

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"syscall"
 	"testing"
 	"time"
 
@@ -56,7 +55,7 @@ func decodeEvents(data []byte) []event.Event {
 		if b[2]&128 != 0 {
 			ev.Task.PID = uint32(b[3])
 		}
-		ev.Err = []syscall.Errno{0, 0, 0, 0, 104, 110, 111, 103}[b[5]&7]
+		ev.Err = []event.Errno{0, 0, 0, 0, 104, 110, 111, 103}[b[5]&7]
 		if ev.Kind == event.Lost {
 			ev.Loss = event.Loss{Kind: event.State, Count: uint64(b[3]), From: event.Time(at - int64(b[3])*1000)}
 		}

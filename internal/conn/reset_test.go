@@ -2,7 +2,6 @@ package conn
 
 import (
 	"net/netip"
-	"syscall"
 	"testing"
 
 	"github.com/tcptrace/tcptrace/internal/event"
@@ -16,36 +15,36 @@ const connectedTold = `
 
 // How a socket that goes straight to CLOSE ended, by what the kernel says.
 func TestTracker_EndOfSocket(t *testing.T) {
-	const none = syscall.Errno(0)
+	const none = event.Errno(0)
 	tests := []struct {
 		name     string
 		from     tcp.State
-		errno    syscall.Errno
+		errno    event.Errno
 		received bool // a RST, before
 		sent     bool // a RST, before
 		want     End
 	}{
-		{"refused", tcp.SynSent, syscall.ECONNREFUSED, true, false, EndRefused},
-		{"refused by ICMP", tcp.SynSent, syscall.ECONNREFUSED, false, false, EndRefused},
-		{"SYN unanswered", tcp.SynSent, syscall.ETIMEDOUT, false, false, EndTimeout},
-		{"no route", tcp.SynSent, syscall.EHOSTUNREACH, false, false, EndUnreachable},
+		{"refused", tcp.SynSent, event.ECONNREFUSED, true, false, EndRefused},
+		{"refused by ICMP", tcp.SynSent, event.ECONNREFUSED, false, false, EndRefused},
+		{"SYN unanswered", tcp.SynSent, event.ETIMEDOUT, false, false, EndTimeout},
+		{"no route", tcp.SynSent, event.EHOSTUNREACH, false, false, EndUnreachable},
 		{"given up", tcp.SynSent, none, false, false, EndAbandoned},
-		{"retransmits ran out", tcp.Established, syscall.ETIMEDOUT, false, false, EndTimeout},
-		{"keepalive ran out", tcp.Established, syscall.ETIMEDOUT, false, true, EndTimeout},
-		{"orphan's retries ran out", tcp.FinWait1, syscall.ETIMEDOUT, false, false, EndTimeout},
-		{"last ACK never came", tcp.LastAck, syscall.ETIMEDOUT, false, false, EndTimeout},
-		{"network gone", tcp.Established, syscall.ENETUNREACH, false, false, EndUnreachable},
-		{"ss -K", tcp.Established, syscall.ECONNABORTED, false, true, EndAborted},
+		{"retransmits ran out", tcp.Established, event.ETIMEDOUT, false, false, EndTimeout},
+		{"keepalive ran out", tcp.Established, event.ETIMEDOUT, false, true, EndTimeout},
+		{"orphan's retries ran out", tcp.FinWait1, event.ETIMEDOUT, false, false, EndTimeout},
+		{"last ACK never came", tcp.LastAck, event.ETIMEDOUT, false, false, EndTimeout},
+		{"network gone", tcp.Established, event.ENETUNREACH, false, false, EndUnreachable},
+		{"ss -K", tcp.Established, event.ECONNABORTED, false, true, EndAborted},
 		{"linger 0", tcp.Established, none, false, false, EndResetSent},
 		{"unread data", tcp.CloseWait, none, false, false, EndResetSent},
 		{"unaccepted child", tcp.SynRecv, none, false, false, EndResetSent},
 		{"orphan limit", tcp.FinWait1, none, false, false, EndResetSent},
-		{"peer reset", tcp.Established, syscall.ECONNRESET, true, false, EndResetReceived},
-		{"peer reset, its event lost", tcp.Established, syscall.ECONNRESET, false, false, EndResetReceived},
-		{"peer reset what it had closed", tcp.CloseWait, syscall.EPIPE, true, false, EndResetReceived},
-		{"peer reset our FIN", tcp.LastAck, syscall.ECONNRESET, true, false, EndResetReceived},
+		{"peer reset", tcp.Established, event.ECONNRESET, true, false, EndResetReceived},
+		{"peer reset, its event lost", tcp.Established, event.ECONNRESET, false, false, EndResetReceived},
+		{"peer reset what it had closed", tcp.CloseWait, event.EPIPE, true, false, EndResetReceived},
+		{"peer reset our FIN", tcp.LastAck, event.ECONNRESET, true, false, EndResetReceived},
 		{"both FINs", tcp.LastAck, none, false, false, EndFIN},
-		{"protocol unreachable", tcp.Established, syscall.ENOPROTOOPT, false, false, EndError},
+		{"protocol unreachable", tcp.Established, event.ENOPROTOOPT, false, false, EndError},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -118,7 +117,7 @@ func TestTracker_SynUnanswered(t *testing.T) {
 		c.state(1*s, tcp.Close, tcp.SynSent), c.bound(1*s+1*us),
 		c.retransmit(2*s, tcp.SynSent, event.Retransmission{CAState: 4, Retransmits: 1}),
 		c.retransmit(4*s, tcp.SynSent, event.Retransmission{CAState: 4, Retransmits: 2}),
-		failing(syscall.ETIMEDOUT, c.state(8*s, tcp.SynSent, tcp.Close)),
+		failing(event.ETIMEDOUT, c.state(8*s, tcp.SynSent, tcp.Close)),
 	)
 }
 

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -147,7 +146,7 @@ func by(comm string, ev *event.Event) *event.Event {
 	return ev
 }
 
-func failing(errno syscall.Errno, ev *event.Event) *event.Event {
+func failing(errno event.Errno, ev *event.Event) *event.Event {
 	ev.Err = errno
 	return ev
 }

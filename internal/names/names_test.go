@@ -1,20 +1,6 @@
 package names
 
-import (
-	"syscall"
-	"testing"
-)
-
-func TestErrno(t *testing.T) {
-	for errno, want := range map[syscall.Errno]string{
-		0: "", 32: "EPIPE", 99: "EADDRNOTAVAIL", 104: "ECONNRESET", 110: "ETIMEDOUT",
-		111: "ECONNREFUSED", 60: "errno_60", 4095: "errno_4095",
-	} {
-		if got := Errno(errno); got != want {
-			t.Errorf("Errno(%d) = %q, want %q", int(errno), got, want)
-		}
-	}
-}
+import "testing"
 
 func TestResetReason(t *testing.T) {
 	for n, want := range map[uint16]string{

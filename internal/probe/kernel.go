@@ -97,9 +97,6 @@ func (k *kernel) tracepointArgs(name string) int {
 	return len(proto.Params) - 1 // the first is the program's own
 }
 
-// ErrPrivileges says that the process may not trace.
-var ErrPrivileges = errors.New("tracing needs the capabilities CAP_BPF and CAP_PERFMON, or root")
-
 // explain adds the remedy to an error that the kernel gave for want of
 // privileges.
 func explain(err error) error {

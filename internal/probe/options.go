@@ -3,10 +3,14 @@
 package probe
 
 import (
+	"errors"
 	"time"
 
 	"github.com/tcptrace/tcptrace/internal/filter"
 )
+
+// ErrPrivileges says that the process may not trace.
+var ErrPrivileges = errors.New("tracing needs the capabilities CAP_BPF and CAP_PERFMON, or root")
 
 // Options say what to trace and how to carry it.
 type Options struct {

@@ -176,7 +176,7 @@ func (l *line) ended(c *conn.Change) {
 	} else {
 		l.text("ended: ")
 		l.text(orDash(c.Conn.End.String()))
-		if name := names.Errno(c.Conn.Err); name != "" {
+		if name := c.Conn.Err.String(); name != "" {
 			l.text(" ")
 			l.text(name)
 		}

@@ -1,7 +1,6 @@
 package story
 
 import (
-	"syscall"
 	"time"
 
 	"github.com/tcptrace/tcptrace/internal/event"
@@ -47,7 +46,7 @@ func Refused() []event.Event {
 		peer.ResetSent(2*s+30*us, tcp.Unknown, 1),
 		client.ResetReceived(2*s+40*us, tcp.SynSent),
 		client.Totals(2*s+41*us, event.Counters{SegsOut: 1, SegsIn: 1}),
-		Failed(syscall.ECONNREFUSED, client.State(2*s+41*us, tcp.SynSent, tcp.Close)),
+		Failed(event.ECONNREFUSED, client.State(2*s+41*us, tcp.SynSent, tcp.Close)),
 	)
 }
 
@@ -73,7 +72,7 @@ func Killed() []event.Event {
 	server := NewSocket(0xabc, "10.0.0.1:22", "10.0.0.9:40404")
 	return Join(
 		By(Task(77, "sshd"), server.State(10*s, tcp.Established, tcp.FinWait1)),
-		By(Task(9001, "ss"), Failed(syscall.ECONNABORTED, server.State(12*s, tcp.FinWait1, tcp.Close))),
+		By(Task(9001, "ss"), Failed(event.ECONNABORTED, server.State(12*s, tcp.FinWait1, tcp.Close))),
 	)
 }
 

@@ -4,7 +4,6 @@ package story
 
 import (
 	"net/netip"
-	"syscall"
 	"time"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
@@ -126,7 +125,7 @@ func By(t event.Task, ev event.Event) event.Event {
 }
 
 // Failed is ev, with an error on the socket.
-func Failed(errno syscall.Errno, ev event.Event) event.Event {
+func Failed(errno event.Errno, ev event.Event) event.Event {
 	ev.Err = errno
 	return ev
 }
