@@ -70,7 +70,8 @@ static __always_inline int request_detached(const struct request_sock *req)
 		return 0;
 	if (moment->child) {
 		moment->child = 0;
-		return 0;
+		if (bpf_ktime_get_ns() < moment->child_until)
+			return 0;
 	}
 	if (bpf_jiffies64() < BPF_CORE_READ(req, rsk_timer.expires))
 		request_dropped(req, TT_CAUSE_DROPPED);

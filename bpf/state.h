@@ -37,24 +37,34 @@ static __always_inline void emit_totals(const struct tt_head *closing, const str
 // A child socket appears, cloned from its listener by the last ACK of the
 // handshake. Before 6.18 it still has the listener's cookie and no peer, so
 // nothing of it is read; its request socket told of SYN_RECV's begin.
-static __always_inline void child_made(const struct sock *sk)
+static __always_inline void child_made(const struct sock *sk, __u64 now)
 {
 	struct tt_moment *moment = this_moment();
 
-	if (moment)
-		moment->child = (__u64)sk;
+	if (!moment)
+		return;
+	moment->child = (__u64)sk;
+	moment->child_until = now + TT_MOMENT_NS;
 }
 
 // Reports whether the child came from a SYN cookie: then there was no request
 // socket whose end would have taken note of the child.
-static __always_inline bool without_request(const struct sock *sk)
+static __always_inline bool without_request(const struct sock *sk, __u64 now)
 {
 	struct tt_moment *moment = this_moment();
 
 	if (!config.sees_requests || !moment || moment->child != (__u64)sk)
 		return false;
 	moment->child = 0;
-	return true;
+	return now < moment->child_until;
+}
+
+// close() of a socket that was shut down before reports a step from a state to
+// itself, which tells who closed.
+static __always_inline bool is_second_close(const struct sock *sk, int old, int new)
+{
+	return old == new && sk->sk_lock.owned == 1 &&
+	       (old == TCP_FIN_WAIT1 || old == TCP_FIN_WAIT2 || old == TCP_CLOSING);
 }
 
 static __always_inline void emit_transition(struct tt_head *head, bool process)
@@ -82,10 +92,10 @@ static __always_inline int state_changed(const struct sock *sk, int old, int new
 	struct tt_sock copy;
 	bool process, news = false;
 
-	if (!tp || old == new)
+	if (!tp || (old == new && !is_second_close(sk, old, new)))
 		return 0;
 	if (old == TCP_LISTEN && new == TCP_SYN_RECV) {
-		child_made(sk);
+		child_made(sk, head.time_ns);
 		return 0;
 	}
 	read_sock(&copy, sk);
@@ -93,7 +103,7 @@ static __always_inline int state_changed(const struct sock *sk, int old, int new
 		return 0;
 	if (!head.local_port)
 		head.local_port = bpf_ntohs(tp->inet_conn.icsk_inet.inet_sport);
-	if (old == TCP_SYN_RECV && without_request(sk))
+	if (old == TCP_SYN_RECV && without_request(sk, head.time_ns))
 		head.flags |= TT_F_NO_REQUEST;
 	if (!tuple_selected(&head))
 		return 0;

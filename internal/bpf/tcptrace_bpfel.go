@@ -106,6 +106,7 @@ const (
 type TcptraceTtMoment struct {
 	_             structs.HostLayout
 	Child         uint64
+	ChildUntil    uint64
 	ExpiringTimer uint64
 	Expiring      TcptraceTtHead
 	Dropping      uint64
