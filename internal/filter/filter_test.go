@@ -115,6 +115,50 @@ func TestMatch_Whose(t *testing.T) {
 	}
 }
 
+func TestMatch_Where(t *testing.T) {
+	labeled := func(container, cgroup string) *event.Task {
+		t := task(7, "nginx")
+		t.Label = &event.Label{Container: container, Cgroup: cgroup}
+		return t
+	}
+	const id = "3f2a9c01b7de5566"
+	inContainer := labeled(id, "/system.slice/docker-"+id+".scope")
+	inUnit := labeled("", "/system.slice/nginx.service/workers")
+	containers := func(list ...string) Filter { return Filter{Containers: list} }
+	cgroups := func(list ...string) Filter { return Filter{Cgroups: list} }
+	tests := []struct {
+		name   string
+		filter Filter
+		owner  *event.Task
+		want   Verdict
+	}{
+		{"no process known", containers("3f2a"), nil, Undecided},
+		{"nothing known of the process", containers("3f2a"), task(7, "nginx"), No},
+		{"begin of the id", containers("0000", "3f2a"), inContainer, Yes},
+		{"whole id", containers(id), inContainer, Yes},
+		{"middle of the id", containers("2a9c"), inContainer, No},
+		{"in no container", containers("3f2a"), inUnit, No},
+		{"cgroup", cgroups("/system.slice/nginx.service/workers"), inUnit, Yes},
+		{"cgroup above", cgroups("/system.slice"), inUnit, Yes},
+		{"every cgroup", cgroups("/"), inUnit, Yes},
+		{"begin of a name", cgroups("/system.slice/nginx"), inUnit, No},
+		{"unit", cgroups("nginx.service"), inUnit, Yes},
+		{"several levels", cgroups("system.slice/nginx.service"), inUnit, Yes},
+		{"end of a name", cgroups("inx.service"), inUnit, No},
+		{"begin of a unit", cgroups("nginx"), inUnit, No},
+		{"the second time whole", cgroups("a"), labeled("", "/ab/a"), Yes},
+		{"container and process", Filter{Containers: []string{"3f"}, PIDs: []uint32{7}}, inContainer, Yes},
+		{"container, not process", Filter{Containers: []string{"3f"}, PIDs: []uint32{8}}, inContainer, No},
+	}
+	for _, test := range tests {
+		s := subject("10.0.0.1:1", "10.0.0.2:2")
+		s.Owner = test.owner
+		if got := test.filter.Match(&s); got != test.want {
+			t.Errorf("%s: verdict %d, want %d", test.name, got, test.want)
+		}
+	}
+}
+
 func TestSelects(t *testing.T) {
 	all := Filter{}
 	states := Filter{States: []tcp.State{tcp.TimeWait}}

@@ -1,6 +1,7 @@
 package filter
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -46,14 +47,11 @@ func ParseContainer(s string) (string, error) {
 // ParseCgroup reads the path of a cgroup, from the root of its hierarchy, or
 // the end of one: "nginx.service".
 func ParseCgroup(s string) (string, error) {
-	path := strings.TrimPrefix(s, "/sys/fs/cgroup")
-	if path != "/" {
-		path = strings.TrimRight(path, "/")
-	}
-	if path == "" {
+	if s == "" {
 		return "", errors.New("a path is empty; write paths as /proc/PID/cgroup has them, such as /system.slice/nginx.service, or nginx.service")
 	}
-	return path, nil
+	path := strings.TrimRight(strings.TrimPrefix(s, "/sys/fs/cgroup"), "/")
+	return cmp.Or(path, "/"), nil
 }
 
 // ParseNetNS reads the inode of a network namespace: a number, or

@@ -7,13 +7,15 @@ import (
 
 func TestParse(t *testing.T) {
 	parse := map[string]func(string) (any, error){
-		"pid":   func(s string) (any, error) { return ParsePID(s) },
-		"comm":  func(s string) (any, error) { return ParseComm(s) },
-		"netns": func(s string) (any, error) { return ParseNetNS(s) },
-		"port":  func(s string) (any, error) { return ParsePort(s) },
-		"net":   func(s string) (any, error) { return ParseNet(s) },
-		"state": func(s string) (any, error) { return ParseState(s) },
-		"kind":  func(s string) (any, error) { return ParseKind(s) },
+		"pid":       func(s string) (any, error) { return ParsePID(s) },
+		"comm":      func(s string) (any, error) { return ParseComm(s) },
+		"container": func(s string) (any, error) { return ParseContainer(s) },
+		"cgroup":    func(s string) (any, error) { return ParseCgroup(s) },
+		"netns":     func(s string) (any, error) { return ParseNetNS(s) },
+		"port":      func(s string) (any, error) { return ParsePort(s) },
+		"net":       func(s string) (any, error) { return ParseNet(s) },
+		"state":     func(s string) (any, error) { return ParseState(s) },
+		"kind":      func(s string) (any, error) { return ParseKind(s) },
 	}
 	for _, test := range []struct{ flag, in, want, err string }{
 		{"pid", "1234", "1234", ""},
@@ -21,6 +23,13 @@ func TestParse(t *testing.T) {
 		{"pid", "nginx", "", `"nginx" is not a process id; write numbers, comma-separated (by name: --comm)`},
 		{"comm", "kube-controller-manager", "kube-controller", ""},
 		{"comm", "", "", "a name is empty; write process names, comma-separated"},
+		{"container", "3f2a", "3f2a", ""},
+		{"container", "", "", "an id is empty; write container ids, or how they begin, comma-separated"},
+		{"cgroup", "/system.slice/", "/system.slice", ""},
+		{"cgroup", "nginx.service", "nginx.service", ""},
+		{"cgroup", "/", "/", ""},
+		{"cgroup", "/sys/fs/cgroup", "/", ""},
+		{"cgroup", "/sys/fs/cgroup/user.slice", "/user.slice", ""},
 		{"netns", "4026531840", "4026531840", ""},
 		{"netns", "net:[4026531840]", "4026531840", ""},
 		{"netns", "blue", "", `"blue" is not the inode of a network namespace; write the number that "readlink /proc/PID/ns/net" prints`},

@@ -32,23 +32,41 @@ type socketTable struct {
 	command   int // width; 0 for none
 }
 
-// WriteSockets writes a table of the sockets of c, which fits 120 columns unless
-// IPv6 addresses are too long for that: they stand last. With command there is
-// a column of command lines behind them, in what is left of width.
+// WriteSockets writes a table of the sockets of c. It fits 120 columns, or width
+// if that is more, but for lines with long IPv6 addresses, which are never cut.
+// With command there is a column of command lines in what is left of the width.
 func (o *Options) WriteSockets(w io.Writer, c *census.Census, command bool, width int) error {
 	width = max(width, tableWidth)
 	s := socketTable{census: c, sockets: c.Sorted(), process: processWidth}
 	s.look()
 	s.fill(o.Color)
-	if over := s.total() - width; over > 0 {
-		s.process = max(s.process-over, leastProcess)
+	if over := s.fit(width); over > 0 {
+		s.process = max(s.columns[1].width-over, leastProcess)
 		s.fill(o.Color)
+		s.fit(width)
 	}
 	if command {
 		s.command = max(width-s.total()-1, leastCommand)
 		s.fill(o.Color)
+		s.fit(width)
 	}
 	return s.writeTo(w)
+}
+
+// fit narrows the columns of addresses until the table has this width, but no
+// further than IPv4 needs: an address that is longer then moves what follows
+// it. It returns by how much the table is still too wide.
+func (s *socketTable) fit(width int) int {
+	over := s.total() - width
+	for i := range s.columns {
+		c := &s.columns[i]
+		if over > 0 && (c.name == "LOCAL" || c.name == "REMOTE") {
+			less := min(over, c.width-c.ipv4)
+			c.width -= less
+			over -= less
+		}
+	}
+	return over
 }
 
 // look sees which columns are worth their place.

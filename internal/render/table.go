@@ -7,6 +7,7 @@ type column struct {
 	name  string
 	right bool
 	width int // of its widest cell, and its name
+	ipv4  int // the same, but for cells that are wider than an IPv4 endpoint
 }
 
 type cell struct {
@@ -28,6 +29,7 @@ func newTable(color bool, rows int, columns ...column) *table {
 	t.b = make([]byte, 0, rows*96)
 	for i := range t.columns {
 		t.columns[i].width = len(t.columns[i].name)
+		t.columns[i].ipv4 = len(t.columns[i].name)
 	}
 	return t
 }
@@ -37,6 +39,9 @@ func (t *table) next() {
 	c := &t.columns[len(t.cells)%len(t.columns)]
 	w := t.width()
 	c.width = max(c.width, w)
+	if w <= endpointWidth {
+		c.ipv4 = max(c.ipv4, w)
+	}
 	t.cells = append(t.cells, cell{len(t.b), w})
 	t.cell()
 }
