@@ -11,15 +11,13 @@ CLANG ?= clang-14
 # The programs that check the code have a module of their own.
 TOOL := $(GO) tool -modfile=tools/go.mod
 
-# Tracing needs root. Whoever is not root runs the compiler as himself and the
-# programs that it made with sudo.
+# Tracing needs root. For those who are not, the compiler runs as they do, and
+# what it made runs with sudo. One test builds the program once more: as root,
+# to whom git does not tell the version of a checkout of somebody else.
 ifneq ($(shell id -u),0)
-SUDO := sudo env "PATH=$(PATH):/usr/sbin:/sbin"
+SUDO := sudo env "PATH=$(PATH):/usr/sbin:/sbin" GOFLAGS=-buildvcs=false
 EXEC := -exec '$(SUDO)'
 endif
-
-# What does not touch the kernel, and so builds for other systems too.
-PORTABLE = $(shell GOOS=darwin $(GO) list ./internal/... ./cmd/...)
 
 .PHONY: build watch generate test race lint bench install clean help
 
@@ -36,8 +34,8 @@ generate: ## what is generated from C, again (needs clang-14, llvm-14, libbpf-de
 test: ## every test; those of the kernel side need root, or sudo
 	$(GO) test $(EXEC) ./...
 
-race: ## the tests that need no kernel, with the race detector (needs a C compiler)
-	$(GO) test -race $(PORTABLE)
+race: ## the tests with the race detector, without those that take a minute (needs a C compiler)
+	$(GO) test -race -short $(EXEC) ./...
 
 lint: ## gofmt, go vet for every system that we build for, golangci-lint
 	@test -z "$$(gofmt -l .)" || { gofmt -d .; echo 'remedy: gofmt -w .' >&2; exit 1; }
@@ -46,8 +44,8 @@ lint: ## gofmt, go vet for every system that we build for, golangci-lint
 	GOOS=darwin GOARCH=arm64 $(GO) vet ./...
 	$(TOOL) golangci-lint run ./...
 
-bench: ## the benchmarks of the parts that need no kernel
-	$(GO) test -run '^$$' -bench . -benchmem $(PORTABLE)
+bench: ## every benchmark; those of the kernel side need root, or sudo
+	$(GO) test -run '^$$' -bench . -benchmem $(EXEC) ./...
 
 install: ## copy ./tcptrace to $(PREFIX)/bin, after "make build"
 	install -D -m 0755 tcptrace $(DESTDIR)$(PREFIX)/bin/tcptrace
