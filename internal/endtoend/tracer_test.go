@@ -23,7 +23,13 @@ import (
 
 var binary string // of cmd/tcptrace
 
-func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
+func TestMain(m *testing.M) {
+	if job := os.Getenv(helperVar); job != "" {
+		help(job)
+		return
+	}
+	os.Exit(buildAndRun(m))
+}
 
 func buildAndRun(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "tcptrace")
