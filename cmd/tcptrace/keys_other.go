@@ -1,0 +1,7 @@
+//go:build !linux
+
+package main
+
+import "os"
+
+func quitOnKey(*os.File) (restore func()) { return func() {} }
