@@ -24,6 +24,7 @@ type record struct {
 	adopted bool // its first event was not its birth
 	reborn  bool // it began while the life before it, of the same cookie, had not ended
 
+	unwanted  bool // see Forget
 	seen      bool // by the sweep that is under way
 	listening bool // it is counted as a listener
 

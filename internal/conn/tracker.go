@@ -45,12 +45,13 @@ type Stats struct {
 	Reborn  uint64 // births of a connection that had not died
 
 	Corrected uint64 // states that a sweep found to be others
+	Forgotten uint64 // sockets that nobody wanted to hear more of
 	Vanished  uint64 // sockets that sweeps no longer found, whose end was not seen
 }
 
 // A Tracker turns events into changes. It reads no clock and starts no
 // goroutine: the same events give the same changes. It is not safe for
-// concurrent use, and a Handler must not call back into it.
+// concurrent use, and a Handler must not call back into it, but for Forget.
 type Tracker struct {
 	options Options
 	index   index
@@ -65,6 +66,8 @@ type Tracker struct {
 	// orphanTotals are the counters of a connection that is not known yet: its
 	// first event of all is its last but one.
 	orphanTotals orphanTotals
+
+	unwanted []*record // see Forget
 
 	emit   Handler // of the call under way
 	change Change
@@ -91,6 +94,13 @@ func New(options Options) *Tracker {
 // Events should come in order of Time; small inversions do no harm.
 func (t *Tracker) Handle(ev *event.Event, emit Handler) {
 	t.emit = emit
+	t.handle(ev)
+	if len(t.unwanted) > 0 {
+		t.forget()
+	}
+}
+
+func (t *Tracker) handle(ev *event.Event) {
 	t.stats.Events++
 	t.now = max(t.now, ev.Time)
 	if t.doubts.head != nil {
@@ -105,7 +115,7 @@ func (t *Tracker) Handle(ev *event.Event, emit Handler) {
 		return
 	}
 	r := t.index.find(ev)
-	if r != nil && r.reborn && ev.Time < r.Opened {
+	if r != nil && (r.reborn && ev.Time < r.Opened || r.straggles(ev)) {
 		t.stats.Late++ // of the life before
 		return
 	}
@@ -149,6 +159,7 @@ func (t *Tracker) Handle(ev *event.Event, emit Handler) {
 func (t *Tracker) Advance(now event.Time, emit Handler) {
 	t.emit = emit
 	t.settleBefore(now)
+	t.forget()
 }
 
 // Finish ends the trace at now: it emits all that waited, and Ended, with
@@ -165,6 +176,7 @@ func (t *Tracker) Finish(now event.Time, emit Handler) {
 		t.over(r, now, false)
 	}
 	t.index.forgetAll()
+	t.unwanted = nil
 }
 
 // Open yields the sockets followed now, listeners included, in the order that
