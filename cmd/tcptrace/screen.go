@@ -8,14 +8,16 @@ import (
 	"golang.org/x/term"
 )
 
-// What a terminal is told (ECMA-48, and xterm's private modes). A frame
-// overwrites the one before it line by line, so that nothing flickers.
+// What a terminal is told (ECMA-48, and private modes of xterm and others). A
+// frame overwrites the one before it, and is shown as a whole where the
+// terminal knows how to, so that nothing flickers.
 const (
 	enterScreen = "\x1b[?1049h\x1b[?25l\x1b[?7l" // the alternate one; no cursor; cut long lines
 	leaveScreen = "\x1b[?7h\x1b[?25h\x1b[?1049l"
-	homeCursor  = "\x1b[H"
-	clearLine   = "\x1b[K"
+	beginFrame  = "\x1b[?2026h\x1b[H"
+	endFrame    = "\x1b[?2026l"
 	clearBelow  = "\x1b[J"
+	clearLine   = "\x1b[K"
 )
 
 // A screen is a terminal of which we have the whole, until close.
@@ -51,7 +53,7 @@ func (s *screen) show(text []byte, height int) error {
 		s.restore = quitOnKey(os.Stdin)
 		s.buf = append(s.buf, enterScreen...)
 	}
-	s.buf = append(s.buf, homeCursor...)
+	s.buf = append(s.buf, beginFrame...)
 	n := 0
 	for line := range bytes.Lines(text) {
 		if n == height {
@@ -60,11 +62,14 @@ func (s *screen) show(text []byte, height int) error {
 		if n > 0 {
 			s.buf = append(s.buf, "\r\n"...)
 		}
+		s.buf = append(s.buf, clearLine...) // behind a full line it would clear its end
 		s.buf = append(s.buf, bytes.TrimSuffix(line, []byte("\n"))...)
-		s.buf = append(s.buf, clearLine...)
 		n++
 	}
-	s.buf = append(s.buf, clearBelow...)
+	if n < height {
+		s.buf = append(s.buf, "\r\n"+clearBelow...)
+	}
+	s.buf = append(s.buf, endFrame...)
 	_, err := s.out.Write(s.buf)
 	return err
 }

@@ -19,7 +19,6 @@ import (
 const (
 	defaultRows   = 100
 	defaultWidth  = 100 // where there is no terminal
-	liveWindow    = time.Minute
 	redrawEvery   = 250 * time.Millisecond
 	redrawShare   = 20          // drawing takes at most 1/20 of the time
 	lateResetWait = time.Second // a RST may follow its connection's end by less
@@ -33,9 +32,9 @@ type timelineSink struct {
 	out       io.Writer
 	rows      int
 	window    time.Duration
-	screen    *screen // nil: only at the end
-	begun     bool
-	flushed   event.Time // when Flush was called last
+	screen    *screen    // nil: only at the end
+	begin     event.Time // when Flush was called first
+	flushed   event.Time // and last
 	due       time.Time  // of the next drawing
 	scratch   []byte
 }
@@ -60,9 +59,9 @@ func (s *timelineSink) Show(c *conn.Change) bool { return s.collector.Show(c) }
 // Flush draws again if it is time to.
 func (s *timelineSink) Flush() error {
 	s.flushed = monotonic()
-	if !s.begun {
-		s.begun = true
-		s.collector.Begin(s.flushed)
+	if s.begin == 0 {
+		s.begin = s.flushed
+		s.collector.Begin(s.begin)
 	}
 	if s.screen == nil {
 		return nil
@@ -75,12 +74,23 @@ func (s *timelineSink) Flush() error {
 	s.text.Width, s.text.Height = width, height
 	view := timeline.View{Now: s.flushed, Window: s.window, Height: max(1, height-s.text.Frame())}
 	if view.Window == 0 {
-		view.Window = liveWindow
+		view.Window = liveWindow(s.flushed.Sub(s.begin))
 	}
 	s.scratch = s.text.Append(s.scratch[:0], s.collector.Chart(view))
 	err := s.screen.show(s.scratch, height)
 	s.due = began.Add(max(redrawEvery, redrawShare*time.Since(began)))
 	return err
+}
+
+// liveWindow returns how much a live chart shows after it has run for so long:
+// a minute, the length of TIME_WAIT, as soon as there is so much.
+func liveWindow(ran time.Duration) time.Duration {
+	for _, window := range []time.Duration{10 * time.Second, 20 * time.Second, 30 * time.Second} {
+		if ran <= window {
+			return window
+		}
+	}
+	return time.Minute
 }
 
 // finish leaves the screen and draws all that was seen.

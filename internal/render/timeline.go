@@ -78,7 +78,7 @@ func (t *Timeline) Append(b []byte, c *timeline.Chart) []byte {
 		}
 		l.heading(p)
 		if p.Table {
-			l.table(p)
+			l.table(&w, p)
 		}
 		if !axis && len(p.Rows) > 0 {
 			l.axis(&w, c)

@@ -136,30 +136,32 @@ func (l *line) heading(p *timeline.Process) {
 
 // Widths of the columns of a table.
 const (
-	stateWidth  = 11
-	countWidth  = 9
-	figureWidth = 8
+	stateWidth     = 11
+	countWidth     = 7
+	figureWidth    = 7
+	nowWidth       = 6
+	longestWidth   = 9
+	tableNameWidth = 2 + stateWidth + 1 + countWidth + 3*figureWidth + nowWidth + longestWidth + 1
 )
 
 // table writes how long the connections of a process stay in each state.
-func (l *line) table(p *timeline.Process) {
+func (l *line) table(w *timelineWidths, p *timeline.Process) {
 	l.cell()
 	l.text("  STATE")
 	l.pad(stateWidth + 2)
-	for _, name := range []string{"COUNT", "MEDIAN", "P99", "MAX", "NOW", "LONGEST"} {
-		width := figureWidth
-		if name == "COUNT" {
-			width = countWidth
-		}
-		l.flush(name, width)
-	}
+	l.flush("COUNT", countWidth)
+	l.flush("MEDIAN", figureWidth)
+	l.flush("P99", figureWidth)
+	l.flush("MAX", figureWidth)
+	l.flush("NOW", nowWidth)
+	l.flush("LONGEST", longestWidth)
 	l.text("\n")
 	for i := range p.States {
-		l.stays(&p.States[i])
+		l.stays(w, &p.States[i])
 	}
 }
 
-func (l *line) stays(s *timeline.StateSummary) {
+func (l *line) stays(w *timelineWidths, s *timeline.StateSummary) {
 	l.cell()
 	l.text("  ")
 	l.state(s.State)
@@ -177,10 +179,10 @@ func (l *line) stays(s *timeline.StateSummary) {
 		l.flush(text, figureWidth)
 	}
 	if s.Now > 0 {
-		l.flush(strconv.Itoa(s.Now), figureWidth)
-		l.flush(string(appendAtLeast(nil, s.Longest, s.LongestKnown)), figureWidth)
+		l.flush(strconv.Itoa(s.Now), nowWidth)
+		l.flush(string(appendAtLeast(nil, s.Longest, s.LongestKnown)), longestWidth)
 		l.text(" ")
-		l.b = label(l.b, s.LongestOf, false)
+		l.name(s.LongestOf, false, w.width-tableNameWidth)
 	}
 	for l.b[len(l.b)-1] == ' ' {
 		l.b = l.b[:len(l.b)-1]
@@ -220,17 +222,24 @@ func (l *line) axis(w *timelineWidths, c *timeline.Chart) {
 	l.text("  END\n")
 }
 
-// row writes one connection.
-func (l *line) row(t *Timeline, w *timelineWidths, r *timeline.Row) {
+// name writes which connection c is, in at most width columns; it is the end
+// of the name, with the remote port, that stays.
+func (l *line) name(c *timeline.Connection, long bool, width int) {
 	var buf [128]byte
-	l.text(" ")
-	l.cell()
-	name := label(buf[:0], r.Conn, w.width >= longWidth)
-	if over := len(name) - w.label; over > 0 {
+	name := label(buf[:0], c, long)
+	if over := len(name) - width; over > 0 {
 		name = name[over:]
 		name[0] = '~'
 	}
 	l.b = append(l.b, name...)
+}
+
+// row writes one connection.
+func (l *line) row(t *Timeline, w *timelineWidths, r *timeline.Row) {
+	var buf [64]byte
+	l.text(" ")
+	l.cell()
+	l.name(r.Conn, w.width >= longWidth, w.label)
 	l.pad(w.label)
 	l.bar(t, r.Bar)
 	l.text(" ")
@@ -317,7 +326,7 @@ func (l *line) footer(c *timeline.Chart) {
 	add(int(c.Totals.Forgotten), "process", "no longer kept")
 	add(int(c.Totals.Refused), "change", "of connections for which there was no room")
 	if c.Live {
-		notes = slices.Insert(notes, 0, "q: end, and draw it all")
+		notes = slices.Insert(notes, 0, "q quits")
 	}
 	if len(notes) > 0 {
 		l.text(strings.Join(notes, "; "))

@@ -73,12 +73,14 @@ func position(at, length time.Duration, cells int) int {
 	return min(int(float64(at)/float64(length)*float64(cells)), cells-1)
 }
 
-// label writes a round time: 0, 50us, 1.5s, 2m, 1m30s, 6h, 3d.
+// label writes a round time: 0, 50us, 1.5s, 90s, 2m, 2m30s, 6h, 3d.
 func label(d time.Duration) string {
 	const day = 24 * time.Hour
 	switch {
 	case d <= 0:
 		return "0"
+	case d >= time.Second && d < 2*time.Minute && d%time.Second == 0:
+		return strconv.Itoa(int(d/time.Second)) + "s"
 	case d >= 2*day && d%day == 0:
 		return strconv.Itoa(int(d/day)) + "d"
 	}

@@ -195,11 +195,11 @@ func (l *Collector) choose(v View, all []*Process, rows []Row) []*Process {
 }
 
 // allotTables says which processes show their table: those that come first,
-// while the tables take less than half of the lines. It returns the lines that
+// while the tables take no more than two lines in five. It returns the lines that
 // are left for rows.
 func allotTables(drawn []*Process, height int) int {
 	height = max(0, height-len(drawn))
-	room := height / 2
+	room := height * 2 / 5
 	for _, p := range drawn {
 		lines := len(p.States) + 1
 		if p.Connections() > 1 && lines <= room {
