@@ -82,6 +82,32 @@ func (s Socket) Totals(at time.Duration, c event.Counters) event.Event {
 	return ev
 }
 
+// Used is a process's first reading from the socket, in state.
+func (s Socket) Used(at time.Duration, state tcp.State, by event.Task) event.Event {
+	ev := By(by, s.event(at, event.Used))
+	ev.Old = state
+	return ev
+}
+
+// Accepted is the return of a process's accept(), the socket being in state.
+func (s Socket) Accepted(at time.Duration, state tcp.State, by event.Task) event.Event {
+	ev := By(by, s.event(at, event.Accepted))
+	ev.Old = state
+	return ev
+}
+
+// Seen is a sweep's finding of the socket in state.
+func (s Socket) Seen(at time.Duration, state tcp.State) event.Event {
+	ev := s.event(at, event.Seen)
+	ev.Old = state
+	return ev
+}
+
+// Swept is the end of a sweep that began at from.
+func (s Socket) Swept(from, at time.Duration) event.Event {
+	return event.Event{Kind: event.Swept, Time: event.Time(at), From: event.Time(from), ID: event.ID{NetNS: s.ID.NetNS}}
+}
+
 // Retransmit is a segment sent again in state.
 func (s Socket) Retransmit(at time.Duration, state tcp.State, r event.Retransmission) event.Event {
 	ev := s.event(at, event.Retransmit)

@@ -2,6 +2,7 @@ package trace
 
 import (
 	"container/list"
+	"slices"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
@@ -21,6 +22,7 @@ const (
 type gate struct {
 	filter *filter.Filter
 	pass   conn.Handler
+	sparse bool // see Options.Sparse
 
 	waiting map[*conn.Connection]*queue
 	order   list.List // of *queue, the longest waiting first
@@ -57,6 +59,27 @@ func (g *gate) judge(c *conn.Change) {
 	}
 }
 
+// learn judges what waits for a connection of which more is known now.
+func (g *gate) learn(c *conn.Change) {
+	if g.waiting[c.Conn] == nil {
+		return
+	}
+	switch g.verdict(c) {
+	case filter.Yes:
+		g.release(c.Conn)
+	case filter.No:
+		g.drop(c.Conn)
+	}
+}
+
+// strange reports whether c belongs to a process of which the source, as it
+// knows that too, hands over no more. A listener tells whose side its
+// connections are on, and stays.
+func (g *gate) strange(c *conn.Connection) bool {
+	return g.sparse && c.Owner.Known() && !c.Listener() &&
+		!slices.Contains(g.filter.PIDs, c.Owner.Task.PID) && !slices.Contains(g.filter.PIDs, c.Closer.Task.PID)
+}
+
 func (g *gate) verdict(c *conn.Change) filter.Verdict {
 	s := filter.Subject{}
 	if c.Conn == nil {
@@ -82,11 +105,17 @@ func (g *gate) end(c *conn.Change, wanted bool) {
 			g.pass(c)
 		}
 	case filter.Undecided:
-		if wanted || g.waiting[c.Conn] != nil {
+		if (wanted || g.waiting[c.Conn] != nil) && !(g.sparse && onlyEnds(c.Conn)) {
 			g.unjudged++
 		}
 	}
 	g.drop(c.Conn)
+}
+
+// onlyEnds reports whether c's end is all that was seen of it. A source that
+// holds back the strangers' connections has forgotten, then, that it is one.
+func onlyEnds(c *conn.Connection) bool {
+	return c.Closed != 0 && c.Opened == c.Closed && !c.OpenedKnown
 }
 
 // hold keeps a copy of c, unless it comes after its connection's end. What does

@@ -35,6 +35,10 @@ type Options struct {
 	Duration time.Duration // 0: until the source's context is done
 	Count    uint64        // records; 0: no limit
 
+	// Sparse says that the source hands over no more of a connection than who
+	// its process is, if that is none of Filter.PIDs.
+	Sparse bool
+
 	// Now reads the clock of the source's events. Nil means the time of the
 	// last event, which is right for a recording.
 	Now func() event.Time
@@ -87,7 +91,7 @@ func New(options Options) *Trace {
 		options: options,
 		tracker: conn.New(conn.Options{Reuse: true}),
 	}
-	t.gate = gate{filter: &t.options.Filter, pass: t.show}
+	t.gate = gate{filter: &t.options.Filter, pass: t.show, sparse: options.Sparse}
 	return t
 }
 
@@ -148,14 +152,25 @@ func (t *Trace) handle(ev *event.Event) {
 	t.tracker.Handle(ev, t.emit)
 }
 
-// emit passes on the changes of the kinds that are wanted. A loss always is.
+// emit passes on a change, and forgets a stranger's connection.
 func (t *Trace) emit(c *conn.Change) {
+	t.sort(c)
+	if c.Conn != nil && c.Kind != conn.Ended && t.gate.strange(c.Conn) {
+		t.gate.drop(c.Conn)
+		t.tracker.Forget(c.Conn)
+	}
+}
+
+// sort passes on the changes of the kinds that are wanted. A loss always is.
+func (t *Trace) sort(c *conn.Change) {
 	f := &t.options.Filter
 	switch c.Kind {
 	case conn.Lost:
 		t.summary.Lost += c.Event.Loss.Count
 		t.show(c)
-	case conn.Transition:
+	case conn.Owned, conn.Found:
+		t.gate.learn(c)
+	case conn.Transition, conn.Corrected:
 		if f.SelectsKind(filter.KindState) && f.SelectsState(c.New) {
 			t.gate.judge(c)
 		}

@@ -61,6 +61,8 @@ func describe(c *conn.Change) string {
 	switch c.Kind {
 	case conn.Transition:
 		return fmt.Sprintf("%s %v>%v", who, c.Old, c.New)
+	case conn.Corrected:
+		return fmt.Sprintf("%s %v>%v corrected", who, c.Old, c.New)
 	case conn.Retransmitted:
 		return fmt.Sprintf("%s %v", who, c.Class)
 	case conn.ResetSent:
