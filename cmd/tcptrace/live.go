@@ -28,6 +28,7 @@ type live struct {
 	ring     int
 	poll     time.Duration
 	cmdline  bool
+	every    bool // see trace.Options
 }
 
 // groups returns the flags, those of the command itself behind the output's.
@@ -63,7 +64,7 @@ func (l *live) run(cmd *cobra.Command, newSink func(out io.Writer, clock event.C
 	defer labels.Close()
 	var source *probe.Source
 	t := trace.New(trace.Options{
-		Filter: l.filter, Duration: l.duration, Count: l.count, Now: monotonic, Label: labels.label,
+		Filter: l.filter, Duration: l.duration, Count: l.count, Now: monotonic, Label: labels.label, Every: l.every,
 		Ready: func() { l.ready(cmd.ErrOrStderr(), source.Capabilities()) },
 	})
 	source, err := probe.Open(probe.Options{Filter: l.filter, RingBytes: l.ring, Poll: l.poll, OnBatch: t.Batch})

@@ -21,7 +21,7 @@ type timelineCommand struct {
 }
 
 func newTimeline() *cobra.Command {
-	t := &timelineCommand{rows: defaultRows}
+	t := &timelineCommand{rows: defaultRows, live: live{every: true}}
 	cmd := &cobra.Command{
 		Use:   "timeline [flags]",
 		Short: "Draw the states of connections against time, grouped by process",

@@ -39,6 +39,10 @@ type Options struct {
 	// its process is, if that is none of Filter.PIDs.
 	Sparse bool
 
+	// Every passes on the changes that are no records, too: Owned and Found.
+	// A sink that shows what is open needs them.
+	Every bool
+
 	// Now reads the clock of the source's events. Nil means the time of the
 	// last event, which is right for a recording.
 	Now func() event.Time
@@ -169,7 +173,11 @@ func (t *Trace) sort(c *conn.Change) {
 		t.summary.Lost += c.Event.Loss.Count
 		t.show(c)
 	case conn.Owned, conn.Found:
-		t.gate.learn(c)
+		if t.options.Every {
+			t.gate.judge(c)
+		} else {
+			t.gate.learn(c)
+		}
 	case conn.Transition, conn.Corrected:
 		if f.SelectsKind(filter.KindState) && f.SelectsState(c.New) {
 			t.gate.judge(c)

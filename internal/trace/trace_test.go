@@ -69,6 +69,10 @@ func describe(c *conn.Change) string {
 		return who + " reset sent"
 	case conn.ResetReceived:
 		return who + " reset received"
+	case conn.Found:
+		return fmt.Sprintf("%s found %v", who, c.New)
+	case conn.Owned:
+		return who + " owned"
 	case conn.Ended:
 		if c.Conn.Closed == 0 {
 			return who + " open"
@@ -202,4 +206,20 @@ func TestTrace_ReadyOnceAndFlushEachBatch(t *testing.T) {
 	if want := len(source.events) + 1; book.flushes != want {
 		t.Errorf("%d flushes, want %d: one for each batch and one at the end", book.flushes, want)
 	}
+}
+
+// A sink that shows what is open now hears of a connection when it is found,
+// and when its process becomes known, if it asks to.
+func TestTrace_Every(t *testing.T) {
+	server := story.NewSocket(7, "10.0.0.1:443", "10.0.0.9:50000")
+	found := server.State(1*time.Second, tcp.CloseWait, tcp.CloseWait)
+	found.Kind = event.Seen
+	owned := story.By(story.Task(5, "shop"), server.State(2*time.Second, tcp.CloseWait, tcp.CloseWait))
+	owned.Kind = event.Accepted
+	events := []event.Event{found, owned}
+	follow(t, Options{}, events, "7/5 open")
+	follow(t, Options{Every: true}, events, "7/0 found CLOSE_WAIT", "7/5 owned", "7/5 open")
+	follow(t, Options{Every: true, Filter: filter.Filter{PIDs: []uint32{5}}}, events,
+		"7/5 found CLOSE_WAIT", "7/5 owned", "7/5 open")
+	follow(t, Options{Every: true, Filter: filter.Filter{PIDs: []uint32{6}}}, events)
 }
