@@ -32,7 +32,8 @@ func newConns() *cobra.Command {
            timeout, unreachable: no answer; aborted: killed from outside, as by
            ss -K; and other words, rarely
   STATES   each state that it was in, in order, and for how long; then what is out of
-           the ordinary: retransmits, the socket's error, "incomplete" where its
+           the ordinary: retransmits, accept_wait if accept() took 10 ms or more
+           from the handshake's end, the socket's error, "incomplete" where its
            begin was not seen or an event of it was lost, and the process that closed
            it if that is another`,
 		Example: `  tcptrace conns --port 443

@@ -29,8 +29,9 @@ func newWatch() *cobra.Command {
   ROLE     client (it called connect) or server (a listener made it)
   LOCAL    REMOTE  address and port of either end
   EVENT    OLD -> NEW, and behind a TIME_WAIT's end its cause; "(illegal)" marks a
-           transition that TCP does not make: an event is missing. Or a RST with the
-           kernel's reason, or a segment sent again and why
+           transition that TCP does not make: an event is missing; "(corrected)" one
+           that was not seen, but found by a look into the kernel's tables. Or a RST
+           with the kernel's reason, or a segment sent again and why
   IN OLD   time spent in the old state; ">=" where its begin was not seen;
            then "by name/pid" if another process than the connection's did it
 

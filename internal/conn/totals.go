@@ -9,6 +9,20 @@ type orphanTotals struct {
 	counters event.Counters
 }
 
+// BytesAcked returns the bytes of payload that the peer has acknowledged. ok is
+// false where they are not known to a byte: the kernel also counts a client's
+// SYN, and which side c is on is not known.
+func (c *Connection) BytesAcked() (n uint64, ok bool) {
+	n = c.Counters.BytesAcked
+	switch {
+	case !c.HasCounters || c.Role == RoleUnknown && n > 0:
+		return 0, false
+	case c.Role == Client && n > 0:
+		n--
+	}
+	return n, true
+}
+
 // totals handles the counters of a full socket. Those of a connection whose
 // first event they are wait for the transition to CLOSE, which is next.
 func (t *Tracker) totals(ev *event.Event, r *record) {

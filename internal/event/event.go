@@ -193,11 +193,12 @@ type Retransmission struct {
 	Head        bool   // it is the first unacknowledged segment
 }
 
-// Counters are the totals of a full socket at its end, as in struct tcp_info.
+// Counters are the totals of a full socket at its end, as in struct tcp_info,
+// but without the FINs, which the kernel counts as bytes.
 type Counters struct {
 	BytesSent     uint64 // payload, retransmissions included
-	BytesAcked    uint64
-	BytesReceived uint64
+	BytesAcked    uint64 // payload, and the SYN of a socket that connected
+	BytesReceived uint64 // payload
 	SegsOut       uint32
 	SegsIn        uint32
 	SRTTus        uint32 // 0 where never measured

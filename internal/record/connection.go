@@ -25,6 +25,9 @@ func (w *writer) connection(ch *conn.Change, clock event.Clock) {
 	case c.Opened != 0:
 		w.int("lifetime_at_least_ns", int64(until.Sub(c.Opened)))
 	}
+	if wait, ok := c.AcceptWait(); ok {
+		w.int("accept_wait_ns", int64(wait))
+	}
 	w.spans(c, until)
 	w.durations(c, until)
 	w.word("end", c.End.String())
@@ -122,7 +125,9 @@ func (w *writer) counters(c *conn.Connection) {
 	}
 	n := &c.Counters
 	w.uint("bytes_sent", n.BytesSent)
-	w.uint("bytes_acked", n.BytesAcked)
+	if acked, ok := c.BytesAcked(); ok {
+		w.uint("bytes_acked", acked)
+	}
 	w.uint("bytes_received", n.BytesReceived)
 	w.uint("segs_out", uint64(n.SegsOut))
 	w.uint("segs_in", uint64(n.SegsIn))

@@ -5,11 +5,11 @@
 //
 // Every record has
 //
-//	type     state, retransmit, reset, connection or lost
+//	type     state, retransmit, reset, connection, lost, socket or summary
 //	time     RFC 3339 in UTC, always with nine digits
 //	mono_ns  the same on the kernel's CLOCK_MONOTONIC
 //
-// All but lost have, of the connection that they speak of,
+// All but lost and summary have, of the connection that they speak of,
 //
 //	conn     the socket's cookie in hex, as "ss -e" prints it behind sk:
 //	netns    the inode of its network namespace
@@ -18,27 +18,40 @@
 //	remote   likewise; a listener has none
 //	role     client or server
 //	process  whose it is: pid, comm, uid, and via, how that is known: connect,
-//	         accept, listen, io, close or snapshot
+//	         accept, listen, io, close or snapshot; container, its id in full,
+//	         and runtime, unit, pod_uid, cgroup, its path; with --cmdline, exe
+//	         and cmdline
 //
 // and by type:
 //
 //	state       old, new; in_state_ns, the time spent in old, or
 //	            in_state_at_least_ns where the begin was not seen; cause, of the
 //	            end of TIME_WAIT or of a handshake; illegal: true where TCP makes
-//	            no such transition; actor, the process that caused it where that
-//	            is not the connection's own
+//	            no such transition; corrected: true where the kernel's tables show
+//	            the socket in new, and what led there was not seen; actor, the
+//	            process that caused it where that is not the connection's own
 //	retransmit  class, state, seq, bytes, rto_ms, srtt_us, cwnd, ca_state; error
 //	            where it could not be sent
 //	reset       direction (sent, received), state, reason (the kernel's name),
 //	            actor. A RST sent without a socket has no conn
-//	connection  opened, closed, lifetime_ns (or lifetime_at_least_ns); states, a
-//	            list of {state, ns} in order, with at_least_ns in place of ns
+//	connection  opened, closed, lifetime_ns (or lifetime_at_least_ns);
+//	            accept_wait_ns, from the end of the handshake to accept(), where
+//	            accept() is seen; states, a list of {state, ns} in order, with at_least_ns in place of ns
 //	            where the begin was not seen, and states_cut, how many are left out
 //	            because there were too many; durations, {STATE: ns}, and
-//	            durations_at_least; end, error; bytes_sent, bytes_acked,
-//	            bytes_received, segs_out, segs_in, srtt_us; retransmits, {class:
+//	            durations_at_least; end, error; bytes_sent (with those sent
+//	            again), bytes_acked, bytes_received: of payload; segs_out, segs_in, srtt_us; retransmits, {class:
 //	            n}; closer, the process that closed it where that is another;
 //	            complete; open: true where it has not ended
 //	lost        kind of event, count, from_mono_ns: lost between that time and
 //	            mono_ns
+//	socket      one socket of a snapshot: netns_name; role_inferred: true where
+//	            the role is a guess from who listens; state; recv_q and send_q in
+//	            bytes, of a listener recv_q and backlog in connections; drops;
+//	            timer (retransmit, keepalive, timewait, probe), timer_left_ns,
+//	            timeouts; orphan, unaccepted, keepalive: true; inode, uid;
+//	            process.fd; holders, a list of {pid, comm, fd} where there are
+//	            several, and more_holders, how many more there are
+//	summary     of: process, orphan, none or all; sockets, their count; states,
+//	            {STATE: count}. It has process, and nothing else of the above
 package record

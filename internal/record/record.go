@@ -15,7 +15,7 @@ import (
 func Append(b []byte, c *conn.Change, clock event.Clock) []byte {
 	w := writer{append(b, '{')}
 	switch c.Kind {
-	case conn.Transition:
+	case conn.Transition, conn.Corrected:
 		w.head("state", c, clock)
 		w.subject(c)
 		w.transition(c)
@@ -137,6 +137,9 @@ func (w *writer) transition(c *conn.Change) {
 	w.word("cause", c.Cause.String())
 	if c.Illegal {
 		w.bool("illegal", true)
+	}
+	if c.Kind == conn.Corrected {
+		w.bool("corrected", true)
 	}
 	w.actor(c, &c.Task)
 }

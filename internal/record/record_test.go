@@ -25,12 +25,14 @@ func TestAppend(t *testing.T) {
 		events []event.Event
 		end    time.Duration
 	}{
-		"plain":    {story.Plain(), 2 * time.Minute},
-		"refused":  {story.Refused(), time.Minute},
-		"lossy":    {story.Lossy(), time.Minute},
-		"killed":   {story.Killed(), time.Minute},
-		"hostile":  {story.Hostile(), time.Minute},
-		"listener": {story.Listener(), 2 * time.Minute},
+		"plain":     {story.Plain(), 2 * time.Minute},
+		"refused":   {story.Refused(), time.Minute},
+		"lossy":     {story.Lossy(), time.Minute},
+		"handed_on": {story.HandedOn(), 2 * time.Minute},
+		"healed":    {story.Healed(), 2 * time.Minute},
+		"killed":    {story.Killed(), time.Minute},
+		"hostile":   {story.Hostile(), time.Minute},
+		"listener":  {story.Listener(), 2 * time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []byte

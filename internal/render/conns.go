@@ -2,6 +2,7 @@ package render
 
 import (
 	"strconv"
+	"time"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/tcp"
@@ -12,6 +13,9 @@ const (
 	endWidth  = 14
 
 	cmdlineWidth = 80
+
+	// longWait is how long accept() has to take before it is remarkable.
+	longWait = 10 * time.Millisecond
 )
 
 // AppendConnsHeader appends the line that names the columns of AppendConn.
@@ -95,7 +99,8 @@ func (l *line) spans(c *conn.Change) {
 	}
 }
 
-// remarks writes what is out of the ordinary: retransmits, an error, a gap.
+// remarks writes what is out of the ordinary: retransmits, a late accept(), an
+// error, a gap.
 func (l *line) remarks(c *conn.Connection) {
 	total := uint64(0)
 	for _, n := range c.Retransmits {
@@ -104,6 +109,10 @@ func (l *line) remarks(c *conn.Connection) {
 	if total > 0 {
 		l.text(" retransmits=")
 		l.b = strconv.AppendUint(l.b, total, 10)
+	}
+	if wait, ok := c.AcceptWait(); ok && wait >= longWait {
+		l.text(" accept_wait=")
+		l.b = appendAtLeast(l.b, wait, true)
 	}
 	if name := c.Err.String(); name != "" {
 		l.text(" ")

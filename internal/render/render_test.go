@@ -24,7 +24,7 @@ var plain = Options{Zone: time.FixedZone("", 2*60*60), Clock: story.Clock}
 
 // everything is all stories, one after the other.
 func everything() []event.Event {
-	return story.Join(story.Listener(), story.Plain(), story.Refused(), story.Lossy(), story.Killed(), story.Hostile())
+	return story.Join(story.Listener(), story.Plain(), story.Refused(), story.Lossy(), story.Killed(), story.Hostile(), story.HandedOn(), story.Healed())
 }
 
 func TestAppendWatch(t *testing.T) {

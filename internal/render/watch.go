@@ -62,12 +62,16 @@ func (o *Options) AppendWatch(b []byte, c *conn.Change) []byte {
 	switch c.Kind {
 	case conn.Transition:
 		l.transition(c)
+	case conn.Corrected:
+		l.corrected(c)
 	case conn.Retransmitted:
 		l.retransmit(c)
 	case conn.ResetSent, conn.ResetReceived:
 		l.reset(c)
 	case conn.Ended:
 		l.ended(c)
+	default:
+		return b // it says nothing that happened to a connection
 	}
 	return append(l.b, '\n')
 }
@@ -114,6 +118,16 @@ func (l *line) transition(c *conn.Change) {
 	l.pad(eventWidth)
 	l.right(c.InState, c.InStateKnown, inOldWidth)
 	l.actor(c, &c.Task)
+}
+
+// corrected writes what a sweep found in place of what we believed. How long
+// the old state lasted nobody saw.
+func (l *line) corrected(c *conn.Change) {
+	l.state(c.Old)
+	l.text(" -> ")
+	l.state(c.New)
+	l.text(" ")
+	l.paint(alarm, "(corrected)")
 }
 
 // right writes a time to the right of its column.

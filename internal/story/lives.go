@@ -91,3 +91,34 @@ func Listener() []event.Event {
 		By(nginx, l.State(90*s, tcp.Listen, tcp.Close)),
 	)
 }
+
+// HandedOn is a connection that a worker accepts after 2 s and hands to a
+// process of its own for each, which closes it.
+func HandedOn() []event.Event {
+	server := NewSocket(0x51, "10.9.8.7:22", "10.0.0.1:40000")
+	child := Task(1300, "sshd-session")
+	return Join(
+		server.Accept(1*s, 300*us),
+		server.Accepted(3*s+300*us, tcp.Established, Task(1200, "sshd")),
+		server.Used(4*s, tcp.Established, child),
+		By(child, server.State(5*s, tcp.Established, tcp.FinWait1)),
+		server.State(5*s+1*ms, tcp.FinWait1, tcp.FinWait2),
+		server.TimeWait(5*s+2*ms, tcp.FinWait2),
+		server.TimeWaitEnd(65*s, event.CauseExpired),
+	)
+}
+
+// Healed is a connection that a sweep finds in another state than the last one
+// seen: the event between was lost.
+func Healed() []event.Event {
+	client := NewSocket(0xc1, "10.0.0.1:40002", "10.9.8.7:443")
+	return Join(
+		client.Connect(1*s, 400*us, curl),
+		Lost(2*s, 3*s, event.State, 1),
+		client.Seen(8*s, tcp.CloseWait),
+		client.Swept(8*s, 8*s+5*ms),
+		By(curl, client.State(9*s, tcp.CloseWait, tcp.LastAck)),
+		client.Totals(9*s+1*ms, event.Counters{BytesSent: 10, BytesAcked: 11, SegsOut: 4, SegsIn: 3}),
+		client.State(9*s+1*ms, tcp.LastAck, tcp.Close),
+	)
+}
