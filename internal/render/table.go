@@ -11,8 +11,8 @@ type column struct {
 }
 
 type cell struct {
-	end   int // in table.b
-	width int // columns of a terminal
+	size  uint16 // in table.b, behind the cell before it
+	width uint16 // columns of a terminal
 }
 
 // A table gathers cells, row after row, and then knows how wide each column
@@ -42,7 +42,7 @@ func (t *table) next() {
 	if w <= endpointWidth {
 		c.ipv4 = max(c.ipv4, w)
 	}
-	t.cells = append(t.cells, cell{len(t.b), w})
+	t.cells = append(t.cells, cell{uint16(len(t.b) - t.begin), uint16(w)})
 	t.cell()
 }
 
@@ -66,12 +66,12 @@ func (t *table) writeTo(w io.Writer) error {
 		c := &t.columns[i]
 		b = appendCell(b, c.name, len(c.name), c, i == last)
 	}
-	begin := 0
+	rest := t.b
 	for n := 0; n < len(t.cells); {
 		for i := range t.columns {
 			c := t.cells[n]
-			b = appendCell(b, t.b[begin:c.end], c.width, &t.columns[i], i == last)
-			begin = c.end
+			b = appendCell(b, rest[:c.size], int(c.width), &t.columns[i], i == last)
+			rest = rest[c.size:]
 			n++
 		}
 		if len(b) >= chunk {
