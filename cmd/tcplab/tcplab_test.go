@@ -8,12 +8,18 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/tcptrace/tcptrace/internal/lab"
 )
+
+func TestMain(m *testing.M) {
+	lab.Act()
+	os.Exit(m.Run())
+}
 
 // tcplab runs a command line and returns what it printed.
 func tcplab(t *testing.T, args ...string) (string, error) {

@@ -3,7 +3,9 @@
 package lab
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -17,7 +19,7 @@ import (
 // Defaults and bounds of Params.
 const (
 	DefaultN = 23     // a prime: a doubled or lost event cannot hide in it
-	MaxN     = 10_007 // connections of one run, churn apart
+	MaxN     = 10_007 // connections of one run, if Story.Most does not say otherwise
 )
 
 // A Network is what a story's packets cross.
@@ -31,7 +33,7 @@ const (
 
 // Params say how to run a story. The zero value is 23 connections over IPv4.
 type Params struct {
-	N       int           // connections; 0: DefaultN. For churn the most to make; 0: as many as Duration allows
+	N       int           // connections; 0: the story's Count. For churn the most to make; 0: as many as Duration allows
 	IPv6    bool          // else IPv4
 	Network Network       // "": the story's own first choice
 	Hold    time.Duration // how long to stay in the story's state; 0: its default
@@ -66,9 +68,13 @@ type Story struct {
 	MinHold  time.Duration
 	MaxHold  time.Duration // 0: MaxHold of the package
 	Takes    time.Duration // it lasts at least about so long beside Hold
+	Count    int           // Params.N's default; 0: DefaultN
+	Most     int           // the largest Params.N; 0: MaxN
 
-	together bool // all connections are open at once
-	endless  bool // N is no bound on what it holds: churn
+	together bool         // all connections are open at once
+	cast     bool         // other processes play in it: see Act
+	needs    func() error // says what this kernel lacks, if anything; nil: nothing special
+	endless  bool         // N is no bound on what it holds: churn
 	sysctls  [][2]string
 	play     func(context.Context, *stage) error
 }
@@ -79,7 +85,7 @@ const MaxHold = time.Hour
 
 // Stories lists all stories, related ones together.
 func Stories() []Story {
-	return slices.Concat(closeStories(), resetStories(), timeWaitStories(), handshakeStories(), churnStories())
+	return slices.Concat(closeStories(), resetStories(), timeWaitStories(), handshakeStories(), ownerStories(), churnStories())
 }
 
 // Lookup returns the story of that name.
@@ -162,16 +168,30 @@ func (s *Story) complete(p Params) (Params, error) {
 	if p.Rate != 0 || p.Duration != 0 || p.Threads != 0 {
 		return p, fmt.Errorf("rate, duration and threads are for churn alone")
 	}
-	if p.N == 0 {
-		p.N = DefaultN
+	if err := s.possible(); err != nil {
+		return p, err
 	}
-	if p.N < 1 || p.N > MaxN {
-		return p, fmt.Errorf("%d connections: 1 to %d can be made", p.N, MaxN)
+	if p.N == 0 {
+		p.N = cmp.Or(s.Count, DefaultN)
+	}
+	if most := cmp.Or(s.Most, MaxN); p.N < 1 || p.N > most {
+		return p, fmt.Errorf("%d connections: 1 to %d can be made", p.N, most)
 	}
 	if err := s.completeHold(&p); err != nil {
 		return p, err
 	}
 	return p, s.checkDescriptors(p.N)
+}
+
+// possible says why this program, on this kernel, cannot run the story.
+func (s *Story) possible() error {
+	if s.cast && !actable {
+		return errors.New("it plays in several processes: the program must call lab.Act first")
+	}
+	if s.needs != nil {
+		return s.needs()
+	}
+	return nil
 }
 
 func (s *Story) completeHold(p *Params) error {

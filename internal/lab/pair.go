@@ -58,6 +58,9 @@ func (st *stage) enter(client *socket, to netip.AddrPort) (*pair, error) {
 		c.ServerPID = os.Getpid()
 	}
 	var err error
+	if c.ClientComm, err = ownComm(); err != nil {
+		return nil, err
+	}
 	if c.Client, err = client.local(); err != nil {
 		return nil, err
 	}

@@ -15,6 +15,8 @@ var (
 	opened   = []tcp.State{tcp.Close, tcp.SynSent, tcp.Established}
 	accepted = []tcp.State{tcp.Listen, tcp.SynRecv, tcp.Established}
 
+	listening = names([]tcp.State{tcp.Close, tcp.Listen, tcp.Close})
+
 	closesFirst  = []tcp.State{tcp.FinWait1, tcp.FinWait2, tcp.TimeWait, tcp.Close}
 	closesSecond = []tcp.State{tcp.CloseWait, tcp.LastAck, tcp.Close}
 )

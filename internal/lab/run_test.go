@@ -16,6 +16,11 @@ import (
 	"github.com/tcptrace/tcptrace/internal/lab"
 )
 
+func TestMain(m *testing.M) {
+	lab.Act()
+	os.Exit(m.Run())
+}
+
 // needNamespaces skips a test only where it is sure that this process may not
 // make network namespaces.
 func needNamespaces(t *testing.T) {

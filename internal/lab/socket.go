@@ -19,15 +19,21 @@ type socket struct {
 
 // newSocket makes a socket in ns. It stays there, whatever thread uses it.
 func newSocket(ns *namespace, v6 bool) (*socket, error) {
+	var k *socket
+	err := ns.do(func() (err error) {
+		k, err = openSocket(v6)
+		return err
+	})
+	return k, err
+}
+
+// openSocket makes a socket in the namespace of the calling thread.
+func openSocket(v6 bool) (*socket, error) {
 	family := unix.AF_INET
 	if v6 {
 		family = unix.AF_INET6
 	}
-	var fd int
-	err := ns.do(func() (err error) {
-		fd, err = unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, unix.IPPROTO_TCP)
-		return err
-	})
+	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, unix.IPPROTO_TCP)
 	if err != nil {
 		return nil, fmt.Errorf("make socket: %w", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"time"
 
 	"github.com/tcptrace/tcptrace/internal/tcp"
@@ -14,14 +15,16 @@ import (
 
 // A stage is where one run of a story plays.
 type stage struct {
-	story    *Story
-	p        Params
-	net      *network
-	listener *socket
-	truth    *Truth
-	sockets  []*socket // all ever made; closed at the end, whatever happened
-	heldOnce bool
-	whenGone func(time.Time) // if set, called when the namespaces are gone
+	story     *Story
+	p         Params
+	net       *network
+	listener  *socket
+	truth     *Truth
+	sockets   []*socket  // all ever made; closed at the end, whatever happened
+	processes []*process // likewise
+	book      book       // what they report
+	heldOnce  bool
+	whenGone  func(time.Time) // if set, called when the namespaces are gone
 }
 
 // run plays the story on a stage of its own.
@@ -55,7 +58,7 @@ func (s *Story) run(ctx context.Context, p Params) (t *Truth, err error) {
 	if st.truth.Elapsed == 0 {
 		st.truth.Elapsed = time.Since(began)
 	}
-	return st.truth, st.count()
+	return st.truth, st.count(ctx)
 }
 
 func newTruth(s *Story, p Params, net *network) *Truth {
@@ -90,7 +93,7 @@ func (st *stage) prepare() error {
 const backlog = 16384
 
 // count ends the story's listening and reads what the kernel has counted.
-func (st *stage) count() error {
+func (st *stage) count(ctx context.Context) error {
 	if st.truth.Count == 0 {
 		st.truth.Count = len(st.truth.Conns)
 	}
@@ -98,6 +101,9 @@ func (st *stage) count() error {
 		if err := st.listener.close(); err != nil {
 			return err
 		}
+	}
+	if err := st.dismiss(ctx); err != nil {
+		return err
 	}
 	for i := range st.truth.NetNS {
 		ns := &st.truth.NetNS[i]
@@ -112,6 +118,9 @@ func (st *stage) count() error {
 // clear closes and deletes everything.
 func (st *stage) clear() error {
 	var errs []error
+	for _, p := range st.processes {
+		errs = append(errs, p.kill(context.Background()))
+	}
 	for _, k := range st.sockets {
 		if k.fd >= 0 {
 			errs = append(errs, k.abort())
@@ -186,7 +195,7 @@ func (st *stage) listen() error {
 	cookie, err := k.cookie()
 	st.truth.Listeners = append(st.truth.Listeners, TruthListener{
 		Addr: st.serverAddr(), Cookie: cookie, NetNS: st.net.server.inode,
-		States: names([]tcp.State{tcp.Close, tcp.Listen, tcp.Close}),
+		States: listening, PID: os.Getpid(),
 	})
 	return err
 }

@@ -114,7 +114,8 @@ var expectations = map[string]expectation{
 		heldByChance: true, // which of them got a timewait socket: see TestRun_Overflow
 		cause:        "netns_exit",
 	},
-	"churn": {counts: plain},
+	"prefork": {counts: plain, server: tcp.TimeWait, cause: "netns_exit"},
+	"churn":   {counts: plain},
 }
 
 // TestRun plays every story over both families and asks the kernel itself, by
@@ -146,7 +147,7 @@ func TestRun(t *testing.T) {
 func testStory(t *testing.T, story lab.Story, v6 bool, want expectation) {
 	held := 0
 	truth, err := story.Run(t.Context(), lab.Params{
-		IPv6: v6,
+		N: lab.DefaultN, IPv6: v6,
 		Held: func(truth *lab.Truth) error {
 			held++
 			if !want.heldByChance {

@@ -58,6 +58,7 @@ type TruthListener struct {
 	Cookie Cookie         `json:"cookie"`
 	NetNS  uint32         `json:"netns"`
 	States []string       `json:"states"`
+	PID    int            `json:"pid,omitzero"` // of who listens
 }
 
 // A TruthConn is one connection, seen from both ends. What the story cannot
@@ -68,10 +69,21 @@ type TruthConn struct {
 
 	ClientNetNS  uint32 `json:"client_netns"`
 	ServerNetNS  uint32 `json:"server_netns"`
-	ClientPID    int    `json:"client_pid,omitzero"`
-	ServerPID    int    `json:"server_pid,omitzero"` // the listener's, where nothing was accepted
+	ClientPID    int    `json:"client_pid,omitzero"` // who called connect()
+	ClientComm   string `json:"client_comm,omitempty"`
+	ServerPID    int    `json:"server_pid,omitzero"` // who called accept(), or listen() where nothing was accepted
 	ClientCookie Cookie `json:"client_cookie,omitzero"`
 	ServerCookie Cookie `json:"server_cookie,omitzero"` // absent where no socket was accepted
+
+	// Who did what, in stories about that: each process told it of itself.
+	// The comm is the process's; absent where the kernel acts for it in
+	// threads that it names itself.
+	AccepterPID     int    `json:"accepter_pid,omitzero"`
+	AccepterTID     int    `json:"accepter_tid,omitzero"` // the thread, where it is known
+	AccepterComm    string `json:"accepter_comm,omitempty"`
+	ReaderPID       int    `json:"reader_pid,omitzero"` // the first to read at the server's end
+	ClientCloserPID int    `json:"client_closer_pid,omitzero"`
+	ServerCloserPID int    `json:"server_closer_pid,omitzero"`
 
 	// ClientStates and ServerStates are all states that the end goes
 	// through, first to last: its request and timewait sockets included, the
