@@ -35,7 +35,8 @@ func newConns() *cobra.Command {
            the ordinary: retransmits, accept_wait if accept() took 10 ms or more
            from the handshake's end, the socket's error, "incomplete" where its
            begin was not seen or an event of it was lost, and the process that closed
-           it if that is another`,
+           it if that is another; the process's container, and its command line with
+           --cmdline`,
 		Example: `  tcptrace conns --port 443
   tcptrace conns --comm nginx --open --duration 1m
   tcptrace conns --state SYN_RECV           those that have been in SYN_RECV

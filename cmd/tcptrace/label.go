@@ -40,7 +40,7 @@ type labeled struct {
 func newLabeler(cmdline bool) (*labeler, error) {
 	resolver, err := proc.NewResolver(proc.Options{Cmdline: cmdline})
 	if err != nil {
-		return &labeler{}, err
+		return nil, err
 	}
 	return &labeler{
 		resolver: resolver, cmdline: cmdline,
@@ -49,12 +49,7 @@ func newLabeler(cmdline bool) (*labeler, error) {
 }
 
 // Close ends its use; what it returned stays valid.
-func (l *labeler) Close() error {
-	if l.resolver == nil {
-		return nil
-	}
-	return l.resolver.Close()
-}
+func (l *labeler) Close() error { return l.resolver.Close() }
 
 // label says more of a process that was seen at a time; nil if nothing is known.
 // It allocates nothing for a process that was seen before.
