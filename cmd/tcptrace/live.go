@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -25,11 +26,12 @@ type live struct {
 	filter   filter.Filter
 	duration time.Duration
 	count    uint64
-	ring     int
-	poll     time.Duration
+	probe    probe.Options
 	cmdline  bool
 	every    bool // see trace.Options
 }
+
+var hookNames = []string{probe.HooksFentry, probe.HooksTimers}
 
 // groups returns the flags, those of the command itself behind the output's.
 func (l *live) groups(own *pflag.FlagSet) []flagGroup {
@@ -42,8 +44,16 @@ func (l *live) groups(own *pflag.FlagSet) []flagGroup {
 	which := selectionFlags(&l.filter)
 	labelFlags(which, &l.filter)
 	advanced := newFlagSet()
-	advanced.Var(size{&l.ring}, "ring-size", "`SIZE` of the buffer between kernel and tcptrace (default 8MiB); raise it if events are lost")
-	advanced.Var(period{to: &l.poll, min: time.Millisecond, max: 10 * time.Second}, "poll", "`TIME` between two readings of that buffer (default 50ms)")
+	advanced.BoolVar(&l.probe.ExactAccept, "exact-accept", false,
+		"see accept() itself, so who accepts and when, also where the kernel has no BPF trampolines;"+
+			" there this costs every system call of the host some 50 ns")
+	advanced.BoolVar(&l.probe.NoSweep, "no-sweep", false,
+		"do not read the kernel's tables of sockets, which is done at the start, every minute and after"+
+			" a loss; sockets older than the trace are then known only by what happens to them")
+	advanced.Var(word{&l.probe.Hooks, hookNames}, "hooks",
+		"`HOW` to see SYN_RECV and TIME_WAIT: "+strings.Join(hookNames, " or ")+" (default: the best that this kernel has)")
+	advanced.Var(size{&l.probe.RingBytes}, "ring-size", "`SIZE` of the buffer between kernel and tcptrace (default 8MiB); raise it if events are lost")
+	advanced.Var(period{to: &l.probe.Poll, min: time.Millisecond, max: 10 * time.Second}, "poll", "`TIME` between two readings of that buffer (default 50ms)")
 	return []flagGroup{
 		{"Which connections (a list is comma-separated: any of it; different flags: all of them)", which},
 		{"What is printed", out},
@@ -64,12 +74,15 @@ func (l *live) run(cmd *cobra.Command, newSink func(out io.Writer, clock event.C
 	if unlabeled == nil {
 		defer labels.Close()
 	}
+	l.probe.Filter = l.filter
 	var source *probe.Source
 	t := trace.New(trace.Options{
 		Filter: l.filter, Duration: l.duration, Count: l.count, Now: monotonic, Label: labels.label, Every: l.every,
-		Ready: func() { l.ready(cmd.ErrOrStderr(), source.Capabilities()) },
+		Sparse: l.probe.FiltersProcesses(),
+		Ready:  func() { l.ready(cmd.ErrOrStderr(), source.Capabilities()) },
 	})
-	source, err := probe.Open(probe.Options{Filter: l.filter, RingBytes: l.ring, Poll: l.poll, OnBatch: t.Batch})
+	l.probe.OnBatch = t.Batch
+	source, err := probe.Open(l.probe)
 	if err != nil {
 		return trace.Summary{}, &unableError{err}
 	}

@@ -3,6 +3,8 @@
 package probe
 
 import (
+	"slices"
+
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 
@@ -22,6 +24,17 @@ func acceptHooks(opts *Options) []hook {
 		program: bpf.TcptraceProgTtF_accept, where: "fexit/inet_csk_accept", serves: []string{acceptTime},
 		usable: hasTrampolines, attach: attachTracing,
 	}}
+}
+
+// ownerHooks leaves out of hooks those that name the process behind a server's
+// connection, if they are not wanted.
+func ownerHooks(opts *Options, hooks []hook) []hook {
+	if !opts.NoOwners {
+		return hooks
+	}
+	return slices.DeleteFunc(hooks, func(h hook) bool {
+		return slices.Contains(h.serves, acceptOwner) || slices.Contains(h.serves, acceptTime)
+	})
 }
 
 // acceptCall is the return of a system call. It was asked for by name, so it

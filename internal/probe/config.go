@@ -16,7 +16,7 @@ func (k *kernel) config(set *hookSet, opts *Options) bpf.TcptraceTtConfig {
 		HasCookieHelper:  flag(k.cookieHelper),
 		HasRetransmitErr: flag(k.retransmitErr),
 		HasResetReason:   flag(k.resetReason),
-		MarksUnowned:     flag(k.socketStorage),
+		MarksUnowned:     flag(k.socketStorage && !opts.NoOwners),
 		FrameBase:        k.symbols.address(frameBase),
 		AcceptArgs:       k.acceptArgs,
 	}
@@ -31,6 +31,8 @@ func flag(b bool) uint8 {
 	}
 	return 0
 }
+
+var _ = bpf.TcptraceTtConfig{}.Pids == [maxPIDs]uint32{} // as long as that
 
 // setFilter passes on the parts of the filter that the kernel side can apply.
 // A list that is too long for it is left to user space.

@@ -90,6 +90,9 @@ func (p *programs) grade(s *service) Capability {
 	}
 	if c.Grade != Absent {
 		c.Hook = strings.Join(where, ", ")
+	if len(where) == 0 { // see Options.NoOwners
+		c.Grade, c.Lost, c.Why = s.without, s.lost, "left out"
+	}
 	}
 	return c
 }

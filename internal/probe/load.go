@@ -65,7 +65,7 @@ func loadHooks(k *kernel, set *hookSet, opts *Options) (*programs, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the BPF object: %w", err)
 	}
-	p := &programs{hooks: append(acceptHooks(opts), set.hooks(k)...), absent: map[string]error{}}
+	p := &programs{hooks: ownerHooks(opts, append(acceptHooks(opts), set.hooks(k)...)), absent: map[string]error{}}
 	if err := p.choose(spec, k); err != nil {
 		return nil, err
 	}
@@ -73,7 +73,7 @@ func loadHooks(k *kernel, set *hookSet, opts *Options) (*programs, error) {
 		return nil, fmt.Errorf("set the BPF programs' configuration: %w", err)
 	}
 	spec.Maps[bpf.TcptraceMapEvents].MaxEntries = uint32(opts.RingBytes)
-	if len(opts.Filter.PIDs) == 0 {
+	if !opts.FiltersProcesses() {
 		spec.Maps[bpf.TcptraceMapOwners].MaxEntries = 1
 	}
 	if err := p.loadCollection(spec, k); err != nil {

@@ -40,9 +40,23 @@ type Options struct {
 	// only by what happens to it.
 	NoSweep bool
 
+	// NoOwners leaves out what tells who accepted a connection or read from it
+	// first. Its process is then known when it closes the connection, or a sweep
+	// finds it there.
+	NoOwners bool
+
 	// OnBatch, if set, is called after each poll of the ring, from the
 	// goroutine of Run, also when there was nothing in it.
 	OnBatch func()
+}
+
+// maxPIDs is how many processes the kernel side can select.
+const maxPIDs = 8
+
+// FiltersProcesses reports whether the kernel side selects by process: of
+// others' connections it hands over no more than whose they are.
+func (o *Options) FiltersProcesses() bool {
+	return len(o.Filter.PIDs) > 0 && len(o.Filter.PIDs) <= maxPIDs
 }
 
 // Names of Options.Hooks.

@@ -64,8 +64,10 @@ func Open(opts Options) (*Source, error) {
 	if err := s.start(); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	if !opts.NoSweep {
-		s.sweeper, s.unswept = newSweeper(&opts.Filter, s.programs.collection.Maps[bpf.TcptraceMapOwners])
+	if opts.NoSweep {
+		s.unswept = errors.New("left out")
+	} else {
+		s.sweeper, s.unswept = newSweeper(&opts, s.programs.collection.Maps[bpf.TcptraceMapOwners])
 	}
 	return s, nil
 }

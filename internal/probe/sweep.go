@@ -13,7 +13,6 @@ import (
 	"github.com/cilium/ebpf"
 
 	"github.com/tcptrace/tcptrace/internal/event"
-	"github.com/tcptrace/tcptrace/internal/filter"
 	"github.com/tcptrace/tcptrace/internal/proc"
 	"github.com/tcptrace/tcptrace/internal/snapshot"
 )
@@ -36,6 +35,7 @@ type sweeper struct {
 	names  *proc.Resolver
 	netns  []uint32  // empty: all
 	owners *ebpf.Map // cookie -> pid, for the kernel side's filter; nil: not needed
+	pids   []uint32  // of that filter
 
 	running bool
 	begun   event.Time
@@ -55,7 +55,7 @@ type swept struct {
 	err          error
 }
 
-func newSweeper(f *filter.Filter, owners *ebpf.Map) (*sweeper, error) {
+func newSweeper(opts *Options, owners *ebpf.Map) (*sweeper, error) {
 	reader, err := snapshot.Open()
 	if err != nil {
 		return nil, err
@@ -64,9 +64,9 @@ func newSweeper(f *filter.Filter, owners *ebpf.Map) (*sweeper, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the network namespaces: %w", err)
 	}
-	s := &sweeper{reader: reader, names: names, netns: f.NetNS, done: make(chan swept, 1)}
-	if len(f.PIDs) > 0 {
-		s.owners = owners
+	s := &sweeper{reader: reader, names: names, netns: opts.Filter.NetNS, done: make(chan swept, 1)}
+	if opts.FiltersProcesses() {
+		s.owners, s.pids = owners, opts.Filter.PIDs
 	}
 	return s, nil
 }
@@ -150,6 +150,9 @@ func (s *sweeper) finish(found *swept, o *order) {
 	}
 	for i := range found.snapshot.Sockets {
 		socket := &found.snapshot.Sockets[i]
+		if s.strange(socket) {
+			continue
+		}
 		seen(socket, o.next())
 		o.added()
 		s.tellOwner(socket)
@@ -187,6 +190,17 @@ func onlyHolder(socket *snapshot.Socket) (snapshot.Holder, bool) {
 		}
 	}
 	return socket.Holders[0], true
+}
+
+// strange reports whether the socket, which no process holds any more, was that
+// of a process of which the kernel side hands over nothing.
+func (s *sweeper) strange(socket *snapshot.Socket) bool {
+	var pid uint32
+	if s.owners == nil || len(socket.Holders) > 0 || socket.ID.Cookie == 0 ||
+		s.owners.Lookup(socket.ID.Cookie, &pid) != nil {
+		return false
+	}
+	return !slices.Contains(s.pids, pid)
 }
 
 // tellOwner lets the kernel side's filter know whose socket it is.
