@@ -46,6 +46,8 @@ struct bpf_sock_ops {
 	__u32 op;
 };
 
+struct bpf_sock;
+
 // include/net/tcp_states.h
 enum {
 	TCP_ESTABLISHED = 1,

@@ -178,3 +178,11 @@ int tt_sockops(struct bpf_sock_ops *ops)
 		bpf_get_socket_cookie(ops);
 	return 1;
 }
+
+// Gives every new socket its cookie, on kernels where tracing programs cannot.
+SEC("cgroup/sock_create")
+int tt_sock(struct bpf_sock *sk)
+{
+	bpf_get_socket_cookie(sk);
+	return 1;
+}

@@ -206,6 +206,7 @@ const (
 	TcptraceProgTtRetrans     = "tt_retrans"
 	TcptraceProgTtSendReset   = "tt_send_reset"
 	TcptraceProgTtSetState    = "tt_set_state"
+	TcptraceProgTtSock        = "tt_sock"
 	TcptraceProgTtSockops     = "tt_sockops"
 	TcptraceProgTtSynack      = "tt_synack"
 	TcptraceProgTtTimerCancel = "tt_timer_cancel"
@@ -279,6 +280,7 @@ type TcptraceProgramSpecs struct {
 	TtRetrans     *ebpf.ProgramSpec `ebpf:"tt_retrans"`
 	TtSendReset   *ebpf.ProgramSpec `ebpf:"tt_send_reset"`
 	TtSetState    *ebpf.ProgramSpec `ebpf:"tt_set_state"`
+	TtSock        *ebpf.ProgramSpec `ebpf:"tt_sock"`
 	TtSockops     *ebpf.ProgramSpec `ebpf:"tt_sockops"`
 	TtSynack      *ebpf.ProgramSpec `ebpf:"tt_synack"`
 	TtTimerCancel *ebpf.ProgramSpec `ebpf:"tt_timer_cancel"`
@@ -379,6 +381,7 @@ type TcptracePrograms struct {
 	TtRetrans     *ebpf.Program `ebpf:"tt_retrans"`
 	TtSendReset   *ebpf.Program `ebpf:"tt_send_reset"`
 	TtSetState    *ebpf.Program `ebpf:"tt_set_state"`
+	TtSock        *ebpf.Program `ebpf:"tt_sock"`
 	TtSockops     *ebpf.Program `ebpf:"tt_sockops"`
 	TtSynack      *ebpf.Program `ebpf:"tt_synack"`
 	TtTimerCancel *ebpf.Program `ebpf:"tt_timer_cancel"`
@@ -410,6 +413,7 @@ func (p *TcptracePrograms) Close() error {
 		p.TtRetrans,
 		p.TtSendReset,
 		p.TtSetState,
+		p.TtSock,
 		p.TtSockops,
 		p.TtSynack,
 		p.TtTimerCancel,

@@ -18,6 +18,7 @@ type service struct {
 // The services' names.
 const (
 	transitions    = "transitions"
+	newCookie      = "cookie of a new socket"
 	localPort      = "local port in SYN_SENT"
 	synRecv        = "SYN_RECV"
 	requestCookie  = "cookie in SYN_RECV"
@@ -41,6 +42,7 @@ const (
 func services() []service {
 	return []service{
 		{transitions, Absent, "everything", ""},
+		{newCookie, Bounded, "a connection's first transition is told apart by its addresses", remedyCgroup},
 		{localPort, Bounded, "shown once the peer answers or the SYN is sent again", remedySymbols},
 		{synRecv, Absent, "SYN_RECV is seen only as it ends", remedySymbols},
 		{requestCookie, Bounded, "half-open connections are told apart by their addresses", remedyCgroup},

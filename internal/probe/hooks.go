@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -42,18 +43,19 @@ type hookSet struct {
 }
 
 // hookSets returns the sets to try, the best first: all of them, or the one
-// asked for.
+// asked for. Trampolines cost less, above all where TIME_WAIT ends by itself,
+// and see the FIN that ends FIN_WAIT2 on every kernel.
 func hookSets(name string) ([]hookSet, error) {
-	sets := []hookSet{timers()}
+	sets := []hookSet{trampolines(), timers()}
 	if name == "" {
 		return sets, nil
 	}
-	for _, set := range append(sets, trampolines()) {
+	for _, set := range sets {
 		if set.name == name {
 			return []hookSet{set}, nil
 		}
 	}
-	return nil, fmt.Errorf("hooks %q: there are %s and %s", name, HooksTimers, HooksFentry)
+	return nil, fmt.Errorf("hooks %q: there are %s and %s", name, HooksFentry, HooksTimers)
 }
 
 // timers see the minisockets by their timers.
@@ -61,8 +63,8 @@ func timers() hookSet {
 	return hookSet{
 		name:   HooksTimers,
 		usable: func(*kernel) error { return nil }, // transitions are worth something alone
-		hooks: func(*kernel) []hook {
-			return append(append([]hook{cookieHook()}, timerHooks()...), socketHooks()...)
+		hooks: func(k *kernel) []hook {
+			return slices.Concat(cookieHooks(k), []hook{requestCookieHook()}, timerHooks(), socketHooks())
 		},
 		configure: func(k *kernel, c *bpf.TcptraceTtConfig) {
 			c.TimewaitHandler = k.symbols.address(timewaitHandler)
@@ -91,9 +93,19 @@ func timerHooks() []hook {
 	return hooks
 }
 
-// cookieHook gives requests their cookies.
-func cookieHook() hook {
-	return hook{program: bpf.TcptraceProgTtSockops, where: "sockops", serves: []string{requestCookie}, attach: attachSockops}
+// requestCookieHook gives requests their cookies.
+func requestCookieHook() hook {
+	return hook{program: bpf.TcptraceProgTtSockops, where: "sockops", serves: []string{requestCookie},
+		attach: toCgroup(ebpf.AttachCGroupSockOps)}
+}
+
+// cookieHooks give the other sockets theirs, where our tracing programs cannot.
+func cookieHooks(k *kernel) []hook {
+	if k.cookieHelper {
+		return nil
+	}
+	return []hook{{program: bpf.TcptraceProgTtSock, where: "cgroup/sock_create", serves: []string{newCookie},
+		attach: toCgroup(ebpf.AttachCGroupInetSockCreate)}}
 }
 
 // socketHooks are the tracepoints that are given a socket.
@@ -104,7 +116,7 @@ func socketHooks() []hook {
 		{program: bpf.TcptraceProgTtSynack, where: "tp_btf/tcp_retransmit_synack", serves: []string{retransmits}},
 		{program: bpf.TcptraceProgTtSendReset, where: "tp_btf/tcp_send_reset", serves: []string{resetsSent}},
 		{program: bpf.TcptraceProgTtRecvReset, where: "tp_btf/tcp_receive_reset", serves: []string{resetsReceived}},
-		{program: bpf.TcptraceProgTtSetState, where: "tp_btf/inet_sock_set_state", serves: []string{transitions}, needed: true},
+		{program: bpf.TcptraceProgTtSetState, where: "tp_btf/inet_sock_set_state", serves: []string{transitions, newCookie}, needed: true},
 	}
 	for i := range hooks {
 		hooks[i].attach = attachTracing
@@ -135,14 +147,16 @@ func attachTracing(p *ebpf.Program) (link.Link, error) {
 	return link.AttachTracing(link.TracingOptions{Program: p})
 }
 
-// attachSockops attaches to the root of the cgroup v2 hierarchy, so that every
+// toCgroup attaches to the root of the cgroup v2 hierarchy, so that every
 // socket of the host is covered, beside the programs that others attached.
-func attachSockops(p *ebpf.Program) (link.Link, error) {
-	root, err := cgroupRoot()
-	if err != nil {
-		return nil, err
+func toCgroup(attach ebpf.AttachType) func(*ebpf.Program) (link.Link, error) {
+	return func(p *ebpf.Program) (link.Link, error) {
+		root, err := cgroupRoot()
+		if err != nil {
+			return nil, err
+		}
+		return link.AttachCgroup(link.CgroupOptions{Path: root, Attach: attach, Program: p})
 	}
-	return link.AttachCgroup(link.CgroupOptions{Path: root, Attach: ebpf.AttachCGroupSockOps, Program: p})
 }
 
 // cgroupRoot finds where the cgroup v2 hierarchy is mounted: alone, or beside

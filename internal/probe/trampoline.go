@@ -5,6 +5,7 @@ package probe
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/cilium/ebpf"
@@ -20,11 +21,11 @@ func trampolines() hookSet {
 		name:   HooksFentry,
 		usable: hasTrampolines,
 		hooks: func(k *kernel) []hook {
-			hooks := append(trampolineHooks(), socketHooks()...)
+			hooks := cookieHooks(k)
 			if !k.cookieHelper {
-				hooks = append([]hook{cookieHook()}, hooks...)
+				hooks = append(hooks, requestCookieHook())
 			}
-			return hooks
+			return slices.Concat(hooks, trampolineHooks(), socketHooks())
 		},
 		configure: func(k *kernel, c *bpf.TcptraceTtConfig) {
 			c.SeesFin = 1
