@@ -52,11 +52,12 @@ func (w *writer) life(r *timeline.Connection, until event.Time, clock event.Cloc
 		w.b = append(w.b, '{')
 		w.state("state", s.State)
 		w.int("begin_ns", int64(s.Begin.Sub(begin)))
-		name := "at_least_ns"
-		if s.BeginKnown {
-			name = "ns"
+		switch ns := int64(length(s, until)); {
+		case s.BeginKnown:
+			w.int("ns", ns)
+		case ns > 0:
+			w.int("at_least_ns", ns)
 		}
-		w.int(name, int64(length(s, until)))
 		w.close('}')
 	}
 	w.close(']')
@@ -104,7 +105,7 @@ func (w *writer) marks(r *timeline.Connection, begin event.Time) {
 func AppendTimelineProcess(b []byte, p *timeline.Process, at event.Time, clock event.Clock) []byte {
 	w := writer{append(b, '{')}
 	w.head("timeline_process", &conn.Change{Time: at}, clock)
-	w.process("process", &p.Owner.Task, p.Owner.Via)
+	w.process("process", &p.Owner.Task, conn.ViaUnknown)
 	w.int("connections", int64(p.Connections()))
 	w.int("open", int64(p.Open))
 	w.open("roles", '{')

@@ -64,8 +64,10 @@ func (t *Timeline) Append(b []byte, c *timeline.Chart) []byte {
 	w := t.measure(c)
 	c.Draw(w.cells)
 	l.title(t, c)
-	for _, text := range t.legend() {
-		l.legend(text)
+	if c.Live || len(c.Processes) > 0 {
+		for _, keys := range t.legend() {
+			l.legend(keys)
+		}
 	}
 	if c.Live {
 		l.axis(&w, c)

@@ -320,7 +320,9 @@ func (l *line) footer(c *timeline.Chart) {
 			notes = []string{"no connection was seen"}
 		}
 	}
-	add(c.RowsLeft, "row", "left out")
+	if add(c.RowsLeft, "row", "left out"); c.RowsLeft > 0 && !c.Live {
+		notes[len(notes)-1] += " (--rows N draws more)"
+	}
 	add(c.ProcessesLeft, "process", "left out")
 	add(int(c.Totals.Dropped), "connection", "no longer kept")
 	add(int(c.Totals.Forgotten), "process", "no longer kept")

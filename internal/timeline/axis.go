@@ -19,7 +19,7 @@ var steps = func() []time.Duration {
 		all = append(all, unit, 2*unit, 5*unit)
 	}
 	for _, unit := range []time.Duration{time.Second, time.Minute} {
-		all = append(all, unit, 2*unit, 5*unit, 10*unit, 15*unit, 30*unit)
+		all = append(all, unit, 2*unit, 5*unit, 10*unit, 15*unit, 20*unit, 30*unit)
 	}
 	const day = 24 * time.Hour
 	return append(all, time.Hour, 2*time.Hour, 3*time.Hour, 6*time.Hour, 12*time.Hour,
@@ -27,11 +27,11 @@ var steps = func() []time.Duration {
 }()
 
 // step returns the shortest distance of ticks at which the labels of an axis
-// of this length still stand apart.
-func step(length time.Duration, cells int) time.Duration {
+// of this length, with a sign of so many columns, still stand apart.
+func step(length time.Duration, cells, sign int) time.Duration {
 	for _, s := range steps {
-		widest := max(len(label(length/s*s)), len(label(length/s*s-s))) + len("| ")
-		if float64(s)/float64(length)*float64(cells) >= float64(max(widest, 8)) {
+		widest := max(len(label(length/s*s)), len(label(length/s*s-s))) + len("| ") + sign
+		if float64(s)/float64(length)*float64(cells) >= float64(max(widest, 6)) {
 			return s
 		}
 	}
@@ -40,7 +40,7 @@ func step(length time.Duration, cells int) time.Duration {
 
 // ticks returns the ticks of an axis that counts from 0 at its left end.
 func ticks(length time.Duration, cells int) []Tick {
-	s := step(length, cells)
+	s := step(length, cells, 0)
 	var all []Tick
 	for at := time.Duration(0); at < length; at += s {
 		t := Tick{Cell: position(at, length, cells), Label: label(at)}
@@ -55,14 +55,11 @@ func ticks(length time.Duration, cells int) []Tick {
 // ticksBack returns the ticks of an axis that counts back from its right end,
 // which is now.
 func ticksBack(length time.Duration, cells int) []Tick {
-	s := step(length, cells)
+	s := step(length, cells, len("-"))
 	all := []Tick{{Cell: max(cells-len("now"), 0), Label: "now"}}
 	for ago := s; ago <= length; ago += s {
 		t := Tick{Cell: position(length-ago, length, cells), Label: "-" + label(ago)}
-		if t.Cell+1+len(t.Label) > all[0].Cell-1 {
-			t.Label = ""
-		}
-		if t.Cell < all[0].Cell-1 {
+		if t.Cell+1+len(t.Label) < all[len(all)-1].Cell {
 			all = append([]Tick{t}, all...)
 		}
 	}

@@ -49,7 +49,7 @@ func (c *Chart) bar(r *Connection) []Cell {
 		switch {
 		case marked[i] != Blank:
 			cell.Glyph = marked[i]
-		case begins && i > first && !r.Spans[span].BeginKnown && i < last && p.span[i+1] == span:
+		case begins && i > first && i < last && p.span[i+1] == span && gap(r, p.span[i-1], span):
 			cell.Glyph = Earlier
 		case lettered != span || begins && marked[i] == Blank:
 			cell.Glyph, lettered = Letter, span
@@ -57,13 +57,24 @@ func (c *Chart) bar(r *Connection) []Cell {
 			cell.Glyph = Fill
 		}
 	}
-	if !r.Spans[p.span[first]].BeginKnown && p.span[first] == 0 || r.Begin() < c.From || r.SpansCut > 0 {
+	if !r.Spans[0].BeginKnown || r.SpansCut > 0 || r.Begin() < c.From {
 		cells[first].Glyph = Earlier
 	}
 	if r.IsOpen() {
 		cells[last+2].Glyph = Later
 	}
 	return cells
+}
+
+// gap reports whether something is missing between two spans, so that nobody
+// knows when the second really began.
+func gap(r *Connection, from, to int) bool {
+	for n := from + 1; n <= to; n++ {
+		if !r.Spans[n].BeginKnown {
+			return true
+		}
+	}
+	return false
 }
 
 // A painting says for each cell of the axis which span of a connection has it,

@@ -21,8 +21,8 @@ type Options struct {
 	// 0 means 50,000.
 	MaxConnections int
 
-	// MaxProcesses bounds the processes of which no connection is kept any
-	// more. 0 means 4,096.
+	// MaxProcesses bounds the processes: above it those are forgotten of which
+	// no connection is kept any more. 0 means 4,096.
 	MaxProcesses int
 
 	// States selects connections that have been in one of these. Empty selects
@@ -199,7 +199,7 @@ func (l *Collector) drop(e *list.Element) {
 	pid := r.Owner.Task.PID
 	if p := l.processes[pid]; p != nil {
 		p.kept--
-		if p.kept == 0 && len(l.processes) > l.options.MaxProcesses {
+		if p.kept == 0 && len(l.processes) >= l.options.MaxProcesses {
 			delete(l.processes, pid)
 			l.totals.Forgotten++
 		}
@@ -228,7 +228,6 @@ func (l *Collector) process(c *conn.Connection) *process {
 		p = &process{}
 		l.processes[c.Owner.Task.PID] = p
 	}
-	p.owner = c.Owner
 	return p
 }
 

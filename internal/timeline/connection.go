@@ -14,10 +14,13 @@ import (
 type Connection struct {
 	conn.Connection
 	Marks    []Mark // oldest first, as they were understood
-	MarksCut int    // retransmits left out of Marks because there were too many
+	MarksCut int    // retransmits left out of Marks, evenly, because there were too many
 
 	over  bool       // nothing more will come, but for a late RST
 	until event.Time // when it was over, or the trace
+
+	resent int // retransmits so far
+	stride int // one in so many of them is marked; 0 stands for 1
 }
 
 // A Mark is a retransmit or a reset.
@@ -60,15 +63,23 @@ func (r *Connection) update(c *conn.Connection) {
 	r.Spans = spans
 }
 
+// mark notes a retransmit or a reset. Of too many retransmits it notes every
+// second one, then every fourth, and so on: those that remain cover the whole
+// life.
 func (r *Connection) mark(c *conn.Change) {
+	if c.Kind == conn.Retransmitted {
+		r.resent++
+		if r.stride > 1 && r.resent%r.stride != 0 {
+			r.MarksCut++
+			return
+		}
+	}
 	if len(r.Marks) >= maxMarks {
 		r.thin()
 	}
 	r.Marks = append(r.Marks, Mark{Time: c.Time, Kind: c.Kind, State: c.Event.Old, Class: c.Class, Reason: c.Event.Reason})
 }
 
-// thin leaves out every second retransmit, so that those that remain still
-// cover the whole life.
 func (r *Connection) thin() {
 	n := 0
 	r.Marks = slices.DeleteFunc(r.Marks, func(m Mark) bool {
@@ -76,9 +87,10 @@ func (r *Connection) thin() {
 			return false
 		}
 		n++
-		return n%2 == 0
+		return n%2 == 1
 	})
-	r.MarksCut += n / 2
+	r.MarksCut += (n + 1) / 2
+	r.stride = max(r.stride, 1) * 2
 	if len(r.Marks) >= maxMarks { // a hundred resets: nothing TCP does
 		r.Marks = slices.Delete(r.Marks, 1, 2)
 	}

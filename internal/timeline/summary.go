@@ -50,10 +50,11 @@ type StateSummary struct {
 
 // A process is what is known of a process's ended connections for good.
 type process struct {
-	owner   conn.Owner
-	roles   [3]int // by conn.Role
-	left    int    // of these, still open when they were last heard of
-	kept    int    // connections that the Collector still has
+	owner   conn.Owner  // as of the connection that began last
+	namer   *Connection // that one
+	roles   [3]int      // by conn.Role
+	left    int         // of these, still open when they were last heard of
+	kept    int         // connections that the Collector still has
 	samples [tcp.NumStates]sample
 	older   [tcp.NumStates]int
 	now     [tcp.NumStates]now
@@ -67,9 +68,12 @@ type now struct {
 	of      *Connection
 }
 
-// include adds r to p. A connection that was open when the trace ended stays
+// include adds r, which p owns, to p. A connection that was open when the trace ended stays
 // open.
 func (p *process) include(r *Connection, at event.Time) {
+	if p.namer == nil || before(p.namer, r) {
+		p.namer, p.owner = r, r.Owner
+	}
 	p.roles[r.Role]++
 	for i := range r.Spans {
 		s := &r.Spans[i]
@@ -145,7 +149,6 @@ func (l *Collector) summaries(at event.Time) map[uint32]*Process {
 			p = &process{}
 			work[r.Owner.Task.PID] = p
 		}
-		p.owner = r.Owner
 		p.include(r, at)
 	}
 	all := make(map[uint32]*Process, len(work))
