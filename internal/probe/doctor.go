@@ -116,7 +116,19 @@ func (k *kernel) details() []Capability {
 		detail("why a reset was sent", k.resetReason, "tp_btf/tcp_send_reset", "the kernel's reason is not shown", "6.10"),
 		detail("retransmits not sent", k.retransmitErr, "tp_btf/tcp_retransmit_skb", "a retransmit that could not be sent looks like one that was", "6.17"),
 		{Name: "process of a transition", Grade: Exact, Hook: "sk_lock.owned"},
+		k.endCauses(),
 	}
+}
+
+// endCauses is the capability of telling from a stack, by its functions'
+// addresses, why a timewait socket ended.
+func (k *kernel) endCauses() Capability {
+	c := Capability{Name: "why TIME_WAIT ended", Grade: Exact, Hook: "/proc/kallsyms"}
+	if k.hidden != nil {
+		c.Grade, c.Lost = Bounded, "an end before its time has no cause"
+		c.Why, c.Remedy = firstLine(k.hidden), remedySymbols
+	}
+	return c
 }
 
 // Examine loads and attaches the programs for a moment, to say what can be

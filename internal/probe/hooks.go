@@ -48,6 +48,8 @@ type hookSet struct {
 func hookSets(name string) ([]hookSet, error) {
 	sets := []hookSet{trampolines(), timers()}
 	if name == "" {
+		// The last resort shows transitions alone, which is better than nothing.
+		sets[len(sets)-1].usable = func(*kernel) error { return nil }
 		return sets, nil
 	}
 	for _, set := range sets {
@@ -62,7 +64,7 @@ func hookSets(name string) ([]hookSet, error) {
 func timers() hookSet {
 	return hookSet{
 		name:   HooksTimers,
-		usable: func(*kernel) error { return nil }, // transitions are worth something alone
+		usable: withSymbols,
 		hooks: func(k *kernel) []hook {
 			return slices.Concat(cookieHooks(k), []hook{requestCookieHook()}, timerHooks(), socketHooks())
 		},
