@@ -39,9 +39,11 @@ enum tt_cause {
 
 // Bits of tt_head.flags.
 enum tt_flag {
-	TT_F_PROCESS = 1,    // task is the process that acted
-	TT_F_NO_REQUEST = 2, // the child of a SYN cookie
-	TT_F_HEAD = 4,	     // the segment is the first unacknowledged one
+	TT_F_PROCESS = 1,      // task is the process that acted
+	TT_F_NO_REQUEST = 2,   // the child of a SYN cookie
+	TT_F_HEAD = 4,	       // the segment is the first unacknowledged one
+	TT_F_FIN_RECEIVED = 8, // bytes_received counts the peer's FIN
+	TT_F_FIN_ACKED = 16,   // bytes_acked counts ours
 };
 
 struct tt_head {

@@ -78,14 +78,19 @@ static __always_inline bool tuple_selected(const struct tt_head *head)
 }
 
 // Remembers whose socket it is, where --pid needs to know: the process that
-// opened it or, failing that, the first one seen to act on it. Reports whether
-// that is news of a socket whose first events user space has got: then it must
-// get this one too, and learns that no more will come.
+// opened it or, failing that, the first one seen to act on it, or any that is
+// wanted: it may have got the socket from another. Reports whether that is news
+// of a socket whose first events user space has got: then it must get this one
+// too, and learns that no more will come.
 static __always_inline bool remember_owner(__u64 cookie, __u32 pid, bool opener)
 {
+	__u64 how = BPF_NOEXIST;
+
 	if (!config.num_pids || !cookie)
 		return false;
-	return !bpf_map_update_elem(&owners, &cookie, &pid, opener ? BPF_ANY : BPF_NOEXIST) && !opener;
+	if (opener || id_in(config.pids, config.num_pids, pid))
+		how = BPF_ANY;
+	return !bpf_map_update_elem(&owners, &cookie, &pid, how) && !opener;
 }
 
 // Reports whether the socket may belong to one of the wanted processes.

@@ -57,6 +57,7 @@ enum {
 	TCP_FIN_WAIT2 = 5,
 	TCP_TIME_WAIT = 6,
 	TCP_CLOSE = 7,
+	TCP_LAST_ACK = 9,
 	TCP_LISTEN = 10,
 	TCP_CLOSING = 11,
 	TCP_NEW_SYN_RECV = 12,
@@ -131,6 +132,7 @@ typedef struct {
 // include/net/sock.h, enum sock_flags: bits of skc_flags.
 enum {
 	SOCK_DEAD = 0, // its process has closed it
+	SOCK_DONE = 1, // the peer's FIN was received (tcp_fin)
 	SOCK_KEEPOPEN = 3,
 };
 

@@ -15,12 +15,30 @@ static __always_inline __u64 make_cookie(const struct sock *sk)
 	return sk->__sk_common.skc_cookie.counter;
 }
 
-static __always_inline void emit_totals(const struct tt_head *closing, const struct tcp_sock *tp)
+// The kernel counts a FIN as a byte, of either direction. Ours is the last of
+// write_seq, if these states say that there is one.
+static __always_inline __u8 counted_fins(__u8 state, const struct tcp_sock *tp,
+					 struct tt_sock *copy)
+{
+	__u8 flags = 0;
+
+	if (member(copy, skc_flags) & (1 << SOCK_DONE))
+		flags |= TT_F_FIN_RECEIVED;
+	if ((state == TCP_FIN_WAIT1 || state == TCP_FIN_WAIT2 || state == TCP_CLOSING ||
+	     state == TCP_LAST_ACK) &&
+	    tp->snd_una == tp->write_seq)
+		flags |= TT_F_FIN_ACKED;
+	return flags;
+}
+
+static __always_inline void emit_totals(const struct tt_head *closing, const struct tcp_sock *tp,
+					struct tt_sock *copy)
 {
 	struct tt_head head = *closing;
 	struct tt_totals *totals;
 
 	head.kind = TT_TOTALS;
+	head.flags = counted_fins(head.old_state, tp, copy);
 	totals = reserve(&head, sizeof(*totals));
 	if (!totals)
 		return;
@@ -119,7 +137,7 @@ static __always_inline int state_changed(const struct sock *sk, int old, int new
 	if (!news && !owner_selected(head.cookie))
 		return 0;
 	if (new == TCP_CLOSE && old != TCP_LISTEN)
-		emit_totals(&head, tp);
+		emit_totals(&head, tp, &copy);
 	if (old == TCP_SYN_RECV && new == TCP_ESTABLISHED)
 		mark_unowned((struct sock *)sk);
 	head.err = sk->sk_err;

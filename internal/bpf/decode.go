@@ -193,15 +193,23 @@ func (d *Decoder) retransmission(body *TcptraceTtRetransmit) event.Retransmissio
 	}
 }
 
+// counters takes the FINs off, which the kernel counts as bytes.
 func counters(body *TcptraceTtTotals) event.Counters {
 	return event.Counters{
 		BytesSent:     body.BytesSent,
-		BytesAcked:    body.BytesAcked,
-		BytesReceived: body.BytesReceived,
+		BytesAcked:    less(body.BytesAcked, has(&body.Head, TcptraceTtFlagTT_F_FIN_ACKED)),
+		BytesReceived: less(body.BytesReceived, has(&body.Head, TcptraceTtFlagTT_F_FIN_RECEIVED)),
 		SegsOut:       body.SegsOut,
 		SegsIn:        body.SegsIn,
 		SRTTus:        body.SrttUs,
 	}
+}
+
+func less(n uint64, fin bool) uint64 {
+	if fin && n > 0 {
+		n--
+	}
+	return n
 }
 
 func task(t *TcptraceTtTask) event.Task {

@@ -122,6 +122,9 @@ func TestDecode_ResetAndTotals(t *testing.T) {
 	want = eventOf(event.Totals)
 	want.Counters = event.Counters{BytesSent: 1, BytesAcked: 2, BytesReceived: 3, SegsOut: 4, SegsIn: 5, SRTTus: 6}
 	expect(t, bytesOf(totals), want)
+	totals.Head.Flags = uint8(TcptraceTtFlagTT_F_FIN_ACKED | TcptraceTtFlagTT_F_FIN_RECEIVED)
+	want.Counters.BytesAcked, want.Counters.BytesReceived = 1, 2
+	expect(t, bytesOf(totals), want)
 }
 
 func TestDecode_TimeWaitEnd(t *testing.T) {

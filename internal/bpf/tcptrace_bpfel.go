@@ -60,9 +60,11 @@ type TcptraceTtConfig struct {
 type TcptraceTtFlag uint32
 
 const (
-	TcptraceTtFlagTT_F_PROCESS    TcptraceTtFlag = 1
-	TcptraceTtFlagTT_F_NO_REQUEST TcptraceTtFlag = 2
-	TcptraceTtFlagTT_F_HEAD       TcptraceTtFlag = 4
+	TcptraceTtFlagTT_F_PROCESS      TcptraceTtFlag = 1
+	TcptraceTtFlagTT_F_NO_REQUEST   TcptraceTtFlag = 2
+	TcptraceTtFlagTT_F_HEAD         TcptraceTtFlag = 4
+	TcptraceTtFlagTT_F_FIN_RECEIVED TcptraceTtFlag = 8
+	TcptraceTtFlagTT_F_FIN_ACKED    TcptraceTtFlag = 16
 )
 
 type TcptraceTtHead struct {
