@@ -140,6 +140,7 @@ const (
 	CauseNetnsExit       // its network namespace was deleted
 	CauseKilled          // killed from outside, as by "ss -K"
 	CauseTimeout         // the handshake's retries ran out
+	CauseUnseen          // TIME_WAIT may follow, but cannot be seen here
 )
 
 // String returns the cause as records spell it, or "" for CauseUnknown.
@@ -159,6 +160,8 @@ func (c Cause) String() string {
 		return "killed"
 	case CauseTimeout:
 		return "timeout"
+	case CauseUnseen:
+		return "unseen"
 	}
 	return ""
 }

@@ -3,6 +3,7 @@
 package probe
 
 import (
+	"errors"
 	"slices"
 	"strings"
 )
@@ -32,7 +33,7 @@ const (
 )
 
 const (
-	remedySymbols = "set kernel.kptr_restrict to 0, or grant CAP_SYSLOG"
+	remedySymbols = "grant CAP_SYSLOG, and set kernel.kptr_restrict below 2"
 	remedyCgroup  = "mount the cgroup v2 hierarchy, and grant CAP_NET_ADMIN"
 	remedyKernel  = "a newer kernel"
 	remedyAccept  = "--exact-accept, at 50 ns for each system call of the host"
@@ -77,6 +78,11 @@ func (s *Source) sweeping() Capability {
 	return c
 }
 
+// serve reports whether every hook of a service is attached.
+func (p *programs) serve(name string) bool {
+	return p.grade(&service{name: name, without: Absent}).Grade == Exact
+}
+
 // grade finds out whether all the hooks of a service are attached.
 func (p *programs) grade(s *service) Capability {
 	c := Capability{Name: s.name, Grade: Exact}
@@ -88,13 +94,16 @@ func (p *programs) grade(s *service) Capability {
 		where = append(where, h.where)
 		if why, missing := p.absent[h.program]; missing {
 			c.Grade, c.Lost, c.Why, c.Remedy = s.without, s.lost, firstLine(why), s.remedy
+			if errors.Is(why, errHidden) {
+				c.Remedy = remedySymbols
+			}
 		}
 	}
-	if c.Grade != Absent {
-		c.Hook = strings.Join(where, ", ")
 	if len(where) == 0 { // see Options.NoOwners
 		c.Grade, c.Lost, c.Why = s.without, s.lost, "left out"
 	}
+	if c.Grade != Absent {
+		c.Hook = strings.Join(where, ", ")
 	}
 	return c
 }

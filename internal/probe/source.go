@@ -61,6 +61,7 @@ func Open(opts Options) (*Source, error) {
 	if s.programs, err = load(k, &opts); err != nil {
 		return nil, err
 	}
+	s.decoder.NoTimeWait = !s.programs.serve(timeWait)
 	if err := s.start(); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
