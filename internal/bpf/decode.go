@@ -23,6 +23,10 @@ type Decoder struct {
 	// HZ is the kernel's number of jiffies a second.
 	HZ uint64
 
+	// NoTimeWait says that no hook sees timewait sockets: a full socket that
+	// gives way to one seems to end.
+	NoTimeWait bool
+
 	// EndCause tells from a stack why a timewait socket in the given
 	// substate ended. It returns false where the socket did not end.
 	EndCause func(frames *Frames, substate tcp.State) (event.Cause, bool)
@@ -121,6 +125,9 @@ func (d *Decoder) decodeBody(raw []byte, head *TcptraceTtHead, ev *event.Event) 
 		if ok = read(raw, &body); ok && has(head, TcptraceTtFlagTT_F_PROCESS) {
 			ev.Task = task(&body.Task)
 		}
+		if d.NoTimeWait && givesWay(ev) {
+			ev.Cause = event.CauseUnseen
+		}
 	case event.RequestEnd:
 		ev.Cause = requestCause(TcptraceTtCause(head.Cause))
 	case event.TimeWaitEnd:
@@ -151,6 +158,13 @@ func (d *Decoder) decodeBody(raw []byte, head *TcptraceTtHead, ev *event.Event) 
 		return fmt.Errorf("%v record of %d bytes is too short", ev.Kind, len(raw))
 	}
 	return nil
+}
+
+// givesWay reports whether ev is the end of a full socket that a timewait
+// socket replaces, as a rule.
+func givesWay(ev *event.Event) bool {
+	return ev.Kind == event.State && ev.New == tcp.Close && ev.Err == 0 &&
+		(ev.Old == tcp.FinWait2 || ev.Old == tcp.Closing)
 }
 
 func requestCause(cause TcptraceTtCause) event.Cause {

@@ -205,3 +205,18 @@ func BenchmarkDecode(b *testing.B) {
 		}
 	}
 }
+
+// Where no hook sees timewait sockets, a close must not look like one for which
+// there was no room.
+func TestDecode_TimeWaitUnseen(t *testing.T) {
+	record := TcptraceTtTransition{Head: headOf(TcptraceTtKindTT_STATE)}
+	record.Head.OldState, record.Head.NewState = uint8(tcp.FinWait2), uint8(tcp.Close)
+	decoder := testDecoder()
+	for unseen, want := range map[bool]event.Cause{false: event.CauseUnknown, true: event.CauseUnseen} {
+		decoder.NoTimeWait = unseen
+		var got event.Event
+		if err := decoder.Decode(bytesOf(record), &got); err != nil || got.Cause != want {
+			t.Errorf("unseen %v: cause %q, error %v; want %q", unseen, got.Cause, err, want)
+		}
+	}
+}
