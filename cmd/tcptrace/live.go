@@ -125,7 +125,7 @@ func conclude(stderr io.Writer, s trace.Summary) {
 		fmt.Fprintf(stderr, "tcptrace: %d connections were not followed to their end: too many at once\n", s.Dropped)
 	}
 	if s.Unjudged > 0 {
-		fmt.Fprintf(stderr, "tcptrace: %d connections left out: whose they are never became known\n", s.Unjudged)
+		fmt.Fprintf(stderr, "tcptrace: %d connections left out: too little became known of them to tell whether they are asked for\n", s.Unjudged)
 	}
 	if s.Overflown > 0 {
 		fmt.Fprintf(stderr, "tcptrace: %d records left out: too many waited for their process to become known\n", s.Overflown)
