@@ -177,7 +177,7 @@ func TestDecode_RejectsWhatTheKernelSideDoesNotWrite(t *testing.T) {
 // Whatever the bytes, the decoder returns an error or an event whose kind and
 // states are in range, and it never reads past the record.
 func FuzzDecode(f *testing.F) {
-	for kind := range TcptraceTtKind(TcptraceTtKindTT_NUM_KINDS) {
+	for kind := range TcptraceTtKindTT_NUM_KINDS {
 		f.Add(bytesOf(TcptraceTtTimewaitEnd{Head: headOf(kind)}))
 		f.Add(bytesOf(headOf(kind)))
 	}

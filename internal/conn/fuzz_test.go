@@ -40,7 +40,7 @@ func decodeEvents(data []byte) []event.Event {
 			Time:  event.Time(at),
 			ID:    event.ID{NetNS: uint32(which >> 2), Cookie: uint64(which & 3)},
 		}
-		port := uint16(4000 + uint16(which&3))
+		port := 4000 + uint16(which&3)
 		if b[2]&8 != 0 {
 			port = 0
 		}

@@ -1,6 +1,7 @@
 package proc
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -28,7 +29,7 @@ func docker(t *testing.T, args ...string) string {
 	out, err := exec.Command("docker", args...).Output()
 	if err != nil {
 		detail := ""
-		if e, ok := err.(*exec.ExitError); ok {
+		if e := (*exec.ExitError)(nil); errors.As(err, &e) {
 			detail = string(e.Stderr)
 		}
 		t.Fatalf("docker %s: %v %s", strings.Join(args, " "), err, detail)
