@@ -23,7 +23,7 @@ type Timeline struct {
 // Least widths of what stands beside the bars, and of the bars.
 const (
 	leastWidth  = 60
-	leastCells  = 20
+	leastCells  = 16
 	shortWidth  = 100 // below it, ends have short names
 	longWidth   = 140 // from here on, labels have the local address too
 	titledWidth = 40  // of a process's name
