@@ -12,9 +12,9 @@ import (
 )
 
 // acceptHooks see who accepts a connection, and when: at the kernel's own
-// function, or, if asked for, at the return of the system calls.
-func acceptHooks(opts *Options) []hook {
-	if opts.ExactAccept {
+// function, or at the return of the system calls.
+func acceptHooks(bySystemCall bool) []hook {
+	if bySystemCall {
 		return []hook{
 			acceptCall(bpf.TcptraceProgTtAccept, "sys_exit_accept"),
 			acceptCall(bpf.TcptraceProgTtAccept4, "sys_exit_accept4"),

@@ -65,7 +65,8 @@ func loadHooks(k *kernel, set *hookSet, opts *Options) (*programs, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the BPF object: %w", err)
 	}
-	p := &programs{hooks: ownerHooks(opts, append(acceptHooks(opts), set.hooks(k)...)), absent: map[string]error{}}
+	accept := acceptHooks(opts.ExactAccept && hasTrampolines(k) != nil)
+	p := &programs{hooks: ownerHooks(opts, append(accept, set.hooks(k)...)), absent: map[string]error{}}
 	if err := p.choose(spec, k); err != nil {
 		return nil, err
 	}

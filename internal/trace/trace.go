@@ -141,6 +141,10 @@ func (t *Trace) Batch() {
 	t.flush()
 }
 
+// Stats returns the tracker's figures, as they are now. It is to be called from
+// the goroutine that runs the source, as Batch is.
+func (t *Trace) Stats() conn.Stats { return t.tracker.Stats() }
+
 func (t *Trace) now() event.Time {
 	if t.options.Now != nil {
 		return t.options.Now()
