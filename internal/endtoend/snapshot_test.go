@@ -27,6 +27,8 @@ type socketLine struct {
 	NetNS      uint64
 	State      string
 	Role       string
+	Local      string
+	Remote     string
 	RecvQ      *int `json:"recv_q"`
 	SendQ      *int `json:"send_q"`
 	Backlog    *int
@@ -35,13 +37,15 @@ type socketLine struct {
 	Orphan     bool
 	Unaccepted bool
 	Process    struct {
-		PID     int
-		Comm    string
-		Via     string
-		FD      *int
-		Cgroup  string
-		Exe     string
-		Cmdline string
+		PID       int
+		Comm      string
+		Via       string
+		FD        *int
+		Container string
+		Runtime   string
+		Cgroup    string
+		Exe       string
+		Cmdline   string
 	}
 }
 

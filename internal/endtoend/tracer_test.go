@@ -124,10 +124,14 @@ type line struct {
 	End     string
 	NetNS   uint32
 	Local   string
+	Remote  string
 	Process struct {
-		PID  int
-		Comm string
-		Via  string
+		PID       int
+		Comm      string
+		Container string
+		Runtime   string
+		Cgroup    string
+		Via       string
 	}
 	States []struct {
 		State string
