@@ -107,6 +107,7 @@ struct sock_common {
 	__u16 skc_num; // host order; 0 once the port is released
 	__u16 skc_family;
 	volatile __u8 skc_state;
+	__u32 skc_hash; // of the namespace, addresses and ports, once in that table
 	struct hlist_node skc_node; // pprev is NULL outside the table of sockets
 	possible_net_t skc_net;
 	struct in6_addr skc_v6_daddr;

@@ -55,7 +55,7 @@ struct tt_moment {
 	// the request's timer is cancelled: a cancel that finds no child here
 	// means that the handshake died.
 	__u64 child;
-	__u64 child_until; // its use is over then; TCP Fast Open makes one too early
+	__u64 child_until; // TCP Fast Open makes one long before it is ESTABLISHED
 	// The timer, of a request or a timewait socket, that has run out, until it
 	// is armed again or its socket ended: a request's handler that returns
 	// with this still set has given the request up.
@@ -72,7 +72,7 @@ struct {
 	__type(value, struct tt_moment);
 } moments SEC(".maps");
 
-// How long a softirq may take from the child to the end of its request.
+// How long a softirq may take from a child of a SYN cookie to its ESTABLISHED.
 #define TT_MOMENT_NS 1000000
 
 static __always_inline struct tt_moment *this_moment(void)

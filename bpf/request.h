@@ -59,20 +59,29 @@ static __always_inline void request_dropped(const struct request_sock *req, __u8
 		emit_head(&head);
 }
 
+// Reports whether the socket is the request's child. A child that has taken its
+// request's place in the table of sockets has its hash; one of TCP Fast Open,
+// which was made with the SYN, belongs to no request that has a timer.
+static __always_inline bool is_child(__u64 child, const struct request_sock *req)
+{
+	return BPF_CORE_READ((const struct sock *)child, __sk_common.skc_hash) ==
+	       BPF_CORE_READ(req, __req_common.skc_hash);
+}
+
 // A request's timer is detached before it ran out: the request has got its
 // child a moment ago, or a packet has ended it. (A timer that is due is
 // detached in order to run; request_expires follows.)
 static __always_inline int request_detached(const struct request_sock *req)
 {
 	struct tt_moment *moment = this_moment();
+	__u64 child;
 
 	if (!moment)
 		return 0;
-	if (moment->child) {
-		moment->child = 0;
-		if (bpf_ktime_get_ns() < moment->child_until)
-			return 0;
-	}
+	child = moment->child;
+	moment->child = 0;
+	if (child && is_child(child, req))
+		return 0;
 	if (bpf_jiffies64() < BPF_CORE_READ(req, rsk_timer.expires))
 		request_dropped(req, TT_CAUSE_DROPPED);
 	return 0;

@@ -9,6 +9,7 @@ import (
 	"github.com/cilium/ebpf/link"
 
 	"github.com/tcptrace/tcptrace/internal/bpf"
+	"github.com/tcptrace/tcptrace/internal/event"
 )
 
 // acceptHooks see who accepts a connection, and when: at the kernel's own
@@ -21,7 +22,7 @@ func acceptHooks(bySystemCall bool) []hook {
 		}
 	}
 	return []hook{{
-		program: bpf.TcptraceProgTtF_accept, where: "fexit/inet_csk_accept", serves: []string{acceptTime},
+		program: bpf.TcptraceProgTtF_accept, where: "fexit/inet_csk_accept", serves: []string{acceptTime}, tells: event.Accepted,
 		usable: hasTrampolines, attach: attachTracing,
 	}}
 }

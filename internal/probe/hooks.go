@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tcptrace/tcptrace/internal/bpf"
+	"github.com/tcptrace/tcptrace/internal/event"
 )
 
 // A hook is a program of ours and the place where it is attached.
@@ -20,6 +21,9 @@ type hook struct {
 	program string
 	where   string   // as users know it: "tp_btf/timer_start"
 	serves  []string // the services that rest on it
+	// tells is the kind of event that is lost with a call of the program that
+	// the kernel skips; 0 where the next call makes up for it.
+	tells event.Kind
 	// needed: without it the set that it belongs to is of no use.
 	needed bool
 	// usable says whether this kernel can have it, and if not, why. nil
@@ -80,13 +84,13 @@ func timers() hookSet {
 
 func timerHooks() []hook {
 	hooks := []hook{
-		{program: bpf.TcptraceProgTtTimerStart, where: "tp_btf/timer_start",
+		{program: bpf.TcptraceProgTtTimerStart, where: "tp_btf/timer_start", tells: event.TimeWaitBegin,
 			serves: []string{localPort, synRecv, orphanFinWait2, timeWait}},
-		{program: bpf.TcptraceProgTtTimerCancel, where: "tp_btf/timer_cancel",
+		{program: bpf.TcptraceProgTtTimerCancel, where: "tp_btf/timer_cancel", tells: event.TimeWaitEnd,
 			serves: []string{synRecv, orphanFinWait2, timeWait}},
-		{program: bpf.TcptraceProgTtTimerExpire, where: "tp_btf/timer_expire_entry", serves: []string{synRecv}},
-		{program: bpf.TcptraceProgTtTimerDone, where: "tp_btf/timer_expire_exit", serves: []string{synRecv}},
-		{program: bpf.TcptraceProgTtKfreeSkb, where: "tp_btf/kfree_skb", serves: []string{orphanFinWait2}},
+		{program: bpf.TcptraceProgTtTimerExpire, where: "tp_btf/timer_expire_entry", tells: event.RequestEnd, serves: []string{synRecv}},
+		{program: bpf.TcptraceProgTtTimerDone, where: "tp_btf/timer_expire_exit", tells: event.RequestEnd, serves: []string{synRecv}},
+		{program: bpf.TcptraceProgTtKfreeSkb, where: "tp_btf/kfree_skb", tells: event.TimeWaitFin, serves: []string{orphanFinWait2}},
 	}
 	for i := range hooks {
 		hooks[i].usable, hooks[i].attach = withSymbols, attachTracing
@@ -114,11 +118,11 @@ func cookieHooks(k *kernel) []hook {
 func socketHooks() []hook {
 	hooks := []hook{
 		{program: bpf.TcptraceProgTtRead, where: "tp_btf/tcp_rcv_space_adjust", serves: []string{acceptOwner}, usable: withStorage},
-		{program: bpf.TcptraceProgTtRetrans, where: "tp_btf/tcp_retransmit_skb", serves: []string{retransmits}},
-		{program: bpf.TcptraceProgTtSynack, where: "tp_btf/tcp_retransmit_synack", serves: []string{retransmits}},
-		{program: bpf.TcptraceProgTtSendReset, where: "tp_btf/tcp_send_reset", serves: []string{resetsSent}},
-		{program: bpf.TcptraceProgTtRecvReset, where: "tp_btf/tcp_receive_reset", serves: []string{resetsReceived}},
-		{program: bpf.TcptraceProgTtSetState, where: "tp_btf/inet_sock_set_state", serves: []string{transitions, newCookie}, needed: true},
+		{program: bpf.TcptraceProgTtRetrans, where: "tp_btf/tcp_retransmit_skb", tells: event.Retransmit, serves: []string{retransmits}},
+		{program: bpf.TcptraceProgTtSynack, where: "tp_btf/tcp_retransmit_synack", tells: event.RetransmitSynAck, serves: []string{retransmits}},
+		{program: bpf.TcptraceProgTtSendReset, where: "tp_btf/tcp_send_reset", tells: event.ResetSent, serves: []string{resetsSent}},
+		{program: bpf.TcptraceProgTtRecvReset, where: "tp_btf/tcp_receive_reset", tells: event.ResetReceived, serves: []string{resetsReceived}},
+		{program: bpf.TcptraceProgTtSetState, where: "tp_btf/inet_sock_set_state", tells: event.State, serves: []string{transitions, newCookie}, needed: true},
 	}
 	for i := range hooks {
 		hooks[i].attach = attachTracing

@@ -86,7 +86,7 @@ func (s *Source) start() error {
 	if s.waiter, err = newWaiter(ring.FD()); err != nil {
 		return err
 	}
-	s.ledger = ledger{tallies: maps[bpf.TcptraceMapTallies], checked: now()}
+	s.ledger = ledger{programs: s.programs, tallies: maps[bpf.TcptraceMapTallies], checked: now()}
 	return nil
 }
 

@@ -19,6 +19,7 @@ import (
 type function struct {
 	name       string
 	begin, end uint64
+	cold       bool // not the function but what the compiler moved out of it
 }
 
 // symbols are the kernel functions that we know by name: the handlers of our
@@ -63,7 +64,7 @@ func parseSymbols(r io.Reader, names []string) (*symbols, error) {
 		text = append(text, address)
 		base, _, _ := strings.Cut(name, ".") // the compiler's clones: name.isra.0
 		if wanted[base] {
-			found = append(found, function{name: base, begin: address})
+			found = append(found, function{name: base, begin: address, cold: strings.Contains(name, ".cold")})
 		}
 	}
 	if err := scan.Err(); err != nil {
@@ -105,7 +106,7 @@ func (s *symbols) address(name string) uint64 {
 		return 0
 	}
 	for _, f := range s.functions {
-		if f.name == name {
+		if f.name == name && !f.cold {
 			return f.begin
 		}
 	}

@@ -12,17 +12,19 @@ import (
 )
 
 // A Tally counts the records of one kind: how many the kernel side wanted to
-// send, and how many of them the ring had no room for.
+// send, and how many of them it could not: the ring had no room, or the kernel
+// skipped the program that would have made them.
 type Tally struct {
 	Sent, Lost uint64
 }
 
 // A ledger knows what was lost up to the last time it was read.
 type ledger struct {
-	tallies *ebpf.Map
-	perCPU  []bpf.TcptraceTtTally
-	known   [event.NumKinds]Tally
-	checked event.Time
+	programs *programs
+	tallies  *ebpf.Map
+	perCPU   []bpf.TcptraceTtTally
+	known    [event.NumKinds]Tally
+	checked  event.Time
 }
 
 // read brings known up to date.
@@ -38,6 +40,27 @@ func (l *ledger) read() error {
 				l.known[kind].Lost += l.perCPU[cpu].Lost[i]
 			}
 		}
+	}
+	return l.addSkipped()
+}
+
+// addSkipped counts as lost what our programs would have told had the kernel
+// not skipped them: it does not start a program on a CPU where that program
+// was interrupted, or, where tracepoints are preemptible, preempted
+// (kernel/trace/bpf_trace.c, bpf_trace_run; kernel/bpf/trampoline.c). A timer
+// that was skipped so may have been somebody else's: rather one too many.
+func (l *ledger) addSkipped() error {
+	for _, h := range l.programs.hooks {
+		program, loaded := l.programs.collection.Programs[h.program]
+		if !loaded || h.tells == 0 {
+			continue
+		}
+		stats, err := program.Stats()
+		if err != nil {
+			return fmt.Errorf("read how often the kernel skipped %s: %w", h.program, err)
+		}
+		l.known[h.tells].Sent += stats.RecursionMisses
+		l.known[h.tells].Lost += stats.RecursionMisses
 	}
 	return nil
 }

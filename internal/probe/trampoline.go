@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tcptrace/tcptrace/internal/bpf"
+	"github.com/tcptrace/tcptrace/internal/event"
 )
 
 // trampolines see the minisockets by the functions that make and end them.
@@ -37,18 +38,18 @@ func trampolines() hookSet {
 
 func trampolineHooks() []hook {
 	hooks := []hook{
-		{program: bpf.TcptraceProgTtF_connect, where: "fentry/tcp_connect", serves: []string{localPort}},
-		{program: bpf.TcptraceProgTtF_reqAdd, where: "fexit/inet_csk_reqsk_queue_hash_add", serves: []string{synRecv, requestCookie}},
+		{program: bpf.TcptraceProgTtF_connect, where: "fentry/tcp_connect", tells: event.Bound, serves: []string{localPort}},
+		{program: bpf.TcptraceProgTtF_reqAdd, where: "fexit/inet_csk_reqsk_queue_hash_add", tells: event.RequestBegin, serves: []string{synRecv, requestCookie}},
 		{program: bpf.TcptraceProgTtF_reqChild, where: "fentry/inet_csk_complete_hashdance", serves: []string{synRecv}},
 		{program: bpf.TcptraceProgTtF_reqPutx, where: "fexit/inet_csk_reqsk_queue_drop_and_put", serves: []string{synRecv}},
-		{program: bpf.TcptraceProgTtF_reqPut, where: "fentry/inet_csk_reqsk_queue_drop_and_put", serves: []string{synRecv}},
-		{program: bpf.TcptraceProgTtF_reqDrop, where: "fentry/inet_csk_reqsk_queue_drop", serves: []string{synRecv}},
-		{program: bpf.TcptraceProgTtF_reqTimerx, where: "fexit/reqsk_timer_handler", serves: []string{synRecv}},
-		{program: bpf.TcptraceProgTtF_reqTimer, where: "fentry/reqsk_timer_handler", serves: []string{synRecv}},
-		{program: bpf.TcptraceProgTtF_twPacket, where: "fexit/tcp_timewait_state_process", serves: []string{orphanFinWait2}},
-		{program: bpf.TcptraceProgTtF_twKill, where: "fentry/inet_twsk_kill", serves: []string{orphanFinWait2, timeWait}},
+		{program: bpf.TcptraceProgTtF_reqPut, where: "fentry/inet_csk_reqsk_queue_drop_and_put", tells: event.RequestEnd, serves: []string{synRecv}},
+		{program: bpf.TcptraceProgTtF_reqDrop, where: "fentry/inet_csk_reqsk_queue_drop", tells: event.RequestEnd, serves: []string{synRecv}},
+		{program: bpf.TcptraceProgTtF_reqTimerx, where: "fexit/reqsk_timer_handler", tells: event.RequestEnd, serves: []string{synRecv}},
+		{program: bpf.TcptraceProgTtF_reqTimer, where: "fentry/reqsk_timer_handler", tells: event.RequestEnd, serves: []string{synRecv}},
+		{program: bpf.TcptraceProgTtF_twPacket, where: "fexit/tcp_timewait_state_process", tells: event.TimeWaitFin, serves: []string{orphanFinWait2}},
+		{program: bpf.TcptraceProgTtF_twKill, where: "fentry/inet_twsk_kill", tells: event.TimeWaitEnd, serves: []string{orphanFinWait2, timeWait}},
 		{program: bpf.TcptraceProgTtF_twTimer, where: "fentry/tw_timer_handler", serves: []string{orphanFinWait2, timeWait}},
-		{program: bpf.TcptraceProgTtF_twMade, where: "fexit/inet_twsk_alloc", serves: []string{orphanFinWait2, timeWait}},
+		{program: bpf.TcptraceProgTtF_twMade, where: "fexit/inet_twsk_alloc", tells: event.TimeWaitBegin, serves: []string{orphanFinWait2, timeWait}},
 	}
 	for i := range hooks {
 		function := hooks[i].function()
