@@ -94,8 +94,22 @@ func act(order string) error {
 
 func parts() map[string]func(context.Context, *actor) error {
 	return map[string]func(context.Context, *actor) error{
-		"prefork": playPreforker,
-		"worker":  playWorker,
+		"prefork":    func(ctx context.Context, a *actor) error { return a.prefork("worker") },
+		"worker":     playWorker,
+		"threads":    playThreads,
+		"goroutines": playGoroutines,
+		"reuseport":  playReusePort,
+		"http":       playHTTP,
+		"passer":     playPasser,
+		"receiver":   playReceiver,
+		"forker":     playForker,
+		"heir":       playHeir,
+		"greeter":    playGreeter,
+		"exiter":     playExiter,
+		"idle":       func(ctx context.Context, a *actor) error { return a.prefork("idler") },
+		"idler":      playIdler,
+		"opener":     playOpener,
+		"ringer":     playRinger,
 	}
 }
 

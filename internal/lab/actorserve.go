@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 
 	"golang.org/x/sys/unix"
 )
@@ -100,8 +101,9 @@ func (a *actor) serve(ctx context.Context, listener *socket) error {
 	}
 }
 
-// playPreforker listens; its children accept.
-func playPreforker(_ context.Context, a *actor) error {
+// prefork listens, and leaves accepting to children that play part. They share
+// the duty's Count.
+func (a *actor) prefork(part string) error {
 	listener, err := a.listen()
 	if err != nil {
 		return err
@@ -111,8 +113,12 @@ func playPreforker(_ context.Context, a *actor) error {
 		return err
 	}
 	var children []*child
-	for range workers {
-		c, err := a.start(duty{Part: "worker"}, f)
+	for i := range workers {
+		d := duty{Part: part, Count: share(a.duty.Count, i)}
+		if d.Count == 0 && a.duty.Count > 0 {
+			continue
+		}
+		c, err := a.start(d, f)
 		if err != nil {
 			return err
 		}
@@ -126,7 +132,39 @@ func playPreforker(_ context.Context, a *actor) error {
 	return errors.Join(append(errs, listener.close())...)
 }
 
+// share is the part of n that falls to one of the workers.
+func share(n, worker int) int { return (n + worker) / workers }
+
 // playWorker accepts from the listener that its parent opened.
 func playWorker(ctx context.Context, a *actor) error {
 	return a.serve(ctx, inherited(3))
+}
+
+// playThreads accepts in several threads from one listener.
+func playThreads(ctx context.Context, a *actor) error {
+	listener, err := a.listen()
+	if err != nil {
+		return err
+	}
+	ended := make(chan error)
+	for range workers {
+		go func() {
+			runtime.LockOSThread()
+			ended <- a.serve(ctx, listener)
+		}()
+	}
+	var errs []error
+	for range workers {
+		errs = append(errs, <-ended)
+	}
+	return errors.Join(append(errs, listener.close())...)
+}
+
+// playReusePort is one of several that have a listener each on one address.
+func playReusePort(ctx context.Context, a *actor) error {
+	listener, err := a.listen(unix.SO_REUSEPORT)
+	if err != nil {
+		return err
+	}
+	return errors.Join(a.serve(ctx, listener), listener.close())
 }

@@ -9,6 +9,9 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
 	"github.com/tcptrace/tcptrace/internal/tcp"
 )
 
@@ -62,6 +65,26 @@ func (ns *namespace) procNet(name string) (b []byte, err error) {
 		return err
 	})
 	return b, err
+}
+
+// listenerCookie asks inet_diag for the cookie of the one socket that listens on
+// port.
+func (ns *namespace) listenerCookie(port uint16) (cookie Cookie, err error) {
+	err = ns.do(func() error {
+		for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
+			sockets, err := netlink.SocketDiagTCP(family)
+			if err != nil {
+				return fmt.Errorf("list the listeners: %w", err)
+			}
+			for _, s := range sockets {
+				if tcp.State(s.State) == tcp.Listen && s.ID.SourcePort == port {
+					cookie = Cookie(uint64(s.ID.Cookie[1])<<32 | uint64(s.ID.Cookie[0]))
+				}
+			}
+		}
+		return nil
+	})
+	return cookie, err
 }
 
 // counters reads the kernel's own counts of the namespace: the "Tcp:" lines of

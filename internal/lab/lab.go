@@ -71,7 +71,8 @@ type Story struct {
 	Count    int           // Params.N's default; 0: DefaultN
 	Most     int           // the largest Params.N; 0: MaxN
 
-	together bool         // all connections are open at once
+	together bool         // all connections are open at once, both ends in one process if not cast
+	spread   bool         // by a share in each of some processes
 	cast     bool         // other processes play in it: see Act
 	needs    func() error // says what this kernel lacks, if anything; nil: nothing special
 	endless  bool         // N is no bound on what it holds: churn
@@ -218,7 +219,16 @@ func (s *Story) checkDescriptors(n int) error {
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &lim); err != nil {
 		return fmt.Errorf("read RLIMIT_NOFILE: %w", err)
 	}
-	if need := uint64(2*n + spare); s.together && need > lim.Cur {
+	need := uint64(2*n + spare)
+	switch {
+	case !s.together:
+		return nil
+	case s.spread:
+		need = uint64(share(n, workers-1) + spare)
+	case s.cast:
+		need = uint64(n + spare)
+	}
+	if need > lim.Cur {
 		return fmt.Errorf("%d connections need %d descriptors and %d are allowed: raise ulimit -n", n, need, lim.Cur)
 	}
 	return nil

@@ -145,6 +145,16 @@ func (b *book) enter(r *report) {
 	}
 }
 
+// count counts the connections of which is true.
+func (b *book) count(is func(*TruthConn) bool) (n int) {
+	for _, c := range b.conns {
+		if is(c) {
+			n++
+		}
+	}
+	return n
+}
+
 // learn takes over what an actor knows of c.
 func (c *TruthConn) learn(from *TruthConn) {
 	for _, v := range []struct{ to, from *int }{

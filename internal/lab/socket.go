@@ -132,15 +132,26 @@ func (k *socket) accept(ctx context.Context) (*socket, error) {
 // message is what each end says to the other.
 const message = "hi"
 
-func (k *socket) say() error {
-	n, err := unix.Write(k.fd, []byte(message))
+func (k *socket) say() error { return k.write(message) }
+
+func (k *socket) write(words string) error {
+	n, err := unix.Write(k.fd, []byte(words))
 	if err != nil {
 		return fmt.Errorf("write: %w", err)
 	}
-	if n != len(message) {
-		return fmt.Errorf("write: %d of %d bytes", n, len(message))
+	if n != len(words) {
+		return fmt.Errorf("write: %d of %d bytes", n, len(words))
 	}
 	return nil
+}
+
+// acknowledged reports whether the peer's kernel has all that we wrote.
+func (k *socket) acknowledged() (bool, error) {
+	n, err := unix.IoctlGetInt(k.fd, unix.SIOCOUTQ)
+	if err != nil {
+		return false, fmt.Errorf("read SIOCOUTQ: %w", err)
+	}
+	return n == 0, nil
 }
 
 // hear reads exactly what the peer has said.
@@ -178,8 +189,12 @@ func (k *socket) hearReset(ctx context.Context) error {
 
 func (k *socket) read(ctx context.Context) (int, error) {
 	var b [64]byte
+	return k.readInto(ctx, b[:])
+}
+
+func (k *socket) readInto(ctx context.Context, b []byte) (int, error) {
 	for {
-		n, err := unix.Read(k.fd, b[:])
+		n, err := unix.Read(k.fd, b)
 		switch {
 		case err == nil:
 			return n, nil
