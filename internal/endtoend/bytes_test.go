@@ -98,19 +98,13 @@ func TestBytes(t *testing.T) {
 // own is acknowledged in CLOSING; in a simultaneous open both ends connect, and
 // have their SYNs acknowledged.
 func TestBytes_Simultaneous(t *testing.T) {
-	two := volume{"fin", 2, 2}
+	closed, timeWait := volume{"fin", 2, 2}, volume{"", 2, 2}
 	for name, want := range map[string]map[string][]volume{
-		"simultaneous-close": {"client": {two}, "server": {two}},
-		"simultaneous-open":  {"client": {two, two}},
+		"simultaneous-close": {"client": {timeWait}, "server": {timeWait}},
+		"simultaneous-open":  {"client": {closed, timeWait}},
 	} {
 		for _, v6 := range []bool{false, true} {
-			var tr *tracer
-			play(t, name, lab.Params{N: 1, IPv6: v6}, func(netns string) {
-				tr = start(t, nil, "conns", "-o", "json", netns)
-			})
-			if status := tr.interrupt(); status != 0 {
-				t.Errorf("exit status %d, want 0", status)
-			}
+			_, tr := playTraced(t, name, lab.Params{N: 1, IPv6: v6}, "conns", "-o", "json", "--open")
 			if diff := cmp.Diff(want, tr.volumes()); diff != "" {
 				t.Errorf("%s, IPv6 %v (-want +got):\n%s", name, v6, diff)
 			}

@@ -24,6 +24,7 @@ import (
 var binary string // of cmd/tcptrace
 
 func TestMain(m *testing.M) {
+	lab.Act()
 	if job := os.Getenv(helperVar); job != "" {
 		help(job)
 		return
@@ -169,4 +170,19 @@ func play(t *testing.T, name string, params lab.Params, ready func(netns string)
 		t.Fatal(err)
 	}
 	return truth
+}
+
+// playTraced runs a story beside tcptrace, which ends before the story's network
+// namespaces do: another may get the inode of one.
+func playTraced(t *testing.T, name string, params lab.Params, args ...string) (*lab.Truth, *tracer) {
+	t.Helper()
+	var tr *tracer
+	params.Held = func(*lab.Truth) error {
+		if status := tr.interrupt(); status != 0 {
+			t.Errorf("exit status %d, want 0", status)
+		}
+		return nil
+	}
+	truth := play(t, name, params, func(netns string) { tr = start(t, nil, append(args, netns)...) })
+	return truth, tr
 }
