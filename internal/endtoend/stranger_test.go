@@ -98,7 +98,7 @@ func TestPID_OfABusyHost(t *testing.T) {
 	var tr *tracing
 	params := lab.Params{Duration: 3 * time.Second}
 	params.Ready = func(netns []uint32) error {
-		tr = traceHere(t, probe.Options{Filter: filter.Filter{NetNS: netns, PIDs: []uint32{1}}})
+		tr = traceHere(t, probe.Options{Filter: filter.Filter{NetNS: netns, PIDs: []uint32{1}}, RingBytes: 32 << 20})
 		return nil
 	}
 	story, err := lab.Lookup("churn")
