@@ -13,6 +13,12 @@ static __always_inline struct tt_tally *this_tally(void)
 	return bpf_map_lookup_elem(&tallies, &zero);
 }
 
+// A softirq may count between the two halves of a plain increment.
+static __always_inline void add_one(__u64 *count)
+{
+	__sync_fetch_and_add(count, 1);
+}
+
 // Counts a record that could not be made at all.
 static __always_inline void count_lost(enum tt_kind kind)
 {
@@ -20,8 +26,8 @@ static __always_inline void count_lost(enum tt_kind kind)
 
 	if (!tally)
 		return;
-	tally->sent[kind]++;
-	tally->lost[kind]++;
+	add_one(&tally->sent[kind]);
+	add_one(&tally->lost[kind]);
 }
 
 // Returns room for a record of size bytes whose head is a copy of head, or
@@ -34,10 +40,10 @@ static __always_inline void *reserve(const struct tt_head *head, __u64 size)
 
 	if (!tally)
 		return NULL;
-	tally->sent[head->kind & 15]++;
+	add_one(&tally->sent[head->kind & 15]);
 	room = bpf_ringbuf_reserve(&events, size, 0);
 	if (!room) {
-		tally->lost[head->kind & 15]++;
+		add_one(&tally->lost[head->kind & 15]);
 		return NULL;
 	}
 	*room = *head;

@@ -124,6 +124,10 @@ struct tt_totals {
 struct tt_tally {
 	__u64 sent[TT_NUM_KINDS];
 	__u64 lost[TT_NUM_KINDS];
+	// Transitions made by system calls: those that tt_set_state was run for,
+	// and those that tt_set_state_bh saw. See state.h.
+	__u64 by_call;
+	__u64 by_call_seen;
 };
 
 _Static_assert(sizeof(struct tt_head) == 64, "one cache line");

@@ -79,9 +79,9 @@ static __always_inline bool without_request(const struct sock *sk, __u64 now)
 
 // close() of a socket that was shut down before reports a step from a state to
 // itself, which tells who closed.
-static __always_inline bool is_second_close(const struct sock *sk, int old, int new)
+static __always_inline bool is_second_close(int old, int new)
 {
-	return old == new && sk->sk_lock.owned == 1 &&
+	return old == new &&
 	       (old == TCP_FIN_WAIT1 || old == TCP_FIN_WAIT2 || old == TCP_CLOSING);
 }
 
@@ -98,7 +98,8 @@ static __always_inline void emit_transition(struct tt_head *head, bool process)
 	submit(transition);
 }
 
-static __always_inline int state_changed(const struct sock *sk, int old, int new)
+// process: a system call, which owns the socket, makes the transition.
+static __always_inline int state_changed(const struct sock *sk, int old, int new, bool process)
 {
 	struct tcp_sock *tp = bpf_skc_to_tcp_sock((void *)sk);
 	struct tt_head head = {
@@ -108,9 +109,9 @@ static __always_inline int state_changed(const struct sock *sk, int old, int new
 		.new_state = new,
 	};
 	struct tt_sock copy;
-	bool process, news = false;
+	bool news = false;
 
-	if (!tp || (old == new && !is_second_close(sk, old, new)))
+	if (!tp || (old == new && !(process && is_second_close(old, new))))
 		return 0;
 	if (old == TCP_LISTEN && new == TCP_SYN_RECV) {
 		child_made(sk, head.time_ns);
@@ -128,7 +129,6 @@ static __always_inline int state_changed(const struct sock *sk, int old, int new
 	head.cookie = cookie_of(&copy);
 	if (!head.cookie)
 		head.cookie = make_cookie(sk);
-	process = sk->sk_lock.owned == 1;
 	if (process) {
 		head.flags |= TT_F_PROCESS;
 		news = remember_owner(head.cookie, bpf_get_current_pid_tgid() >> 32,
@@ -142,5 +142,33 @@ static __always_inline int state_changed(const struct sock *sk, int old, int new
 		mark_unowned((struct sock *)sk);
 	head.err = sk->sk_err;
 	emit_transition(&head, process);
+	return 0;
+}
+
+// The kernel does not run a program on a CPU where it is running already
+// (bpf_trace_run): not for the hundreds of packets, say, that an interrupt of
+// it lets in. So those have a program of their own, which no packet can
+// interrupt but in the few instructions that find out whose turn it is.
+static __always_inline int changed_by_call(const struct sock *sk, int old, int new)
+{
+	struct tt_tally *tally;
+
+	if (sk->sk_lock.owned != 1)
+		return 0;
+	tally = this_tally();
+	if (tally)
+		add_one(&tally->by_call);
+	return state_changed(sk, old, new, true);
+}
+
+static __always_inline int changed_by_packet(const struct sock *sk, int old, int new)
+{
+	struct tt_tally *tally;
+
+	if (sk->sk_lock.owned != 1)
+		return state_changed(sk, old, new, false);
+	tally = this_tally();
+	if (tally)
+		add_one(&tally->by_call_seen);
 	return 0;
 }

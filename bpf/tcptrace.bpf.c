@@ -14,7 +14,13 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(tt_set_state, const struct sock *sk, int old, int new)
 {
-	return state_changed(sk, old, new);
+	return changed_by_call(sk, old, new);
+}
+
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(tt_set_state_bh, const struct sock *sk, int old, int new)
+{
+	return changed_by_packet(sk, old, new);
 }
 
 SEC("tp_btf/tcp_retransmit_skb")

@@ -140,9 +140,11 @@ type TcptraceTtRetransmit struct {
 }
 
 type TcptraceTtTally struct {
-	_    structs.HostLayout
-	Sent [16]uint64
-	Lost [16]uint64
+	_          structs.HostLayout
+	Sent       [16]uint64
+	Lost       [16]uint64
+	ByCall     uint64
+	ByCallSeen uint64
 }
 
 type TcptraceTtTask struct {
@@ -208,6 +210,7 @@ const (
 	TcptraceProgTtRetrans     = "tt_retrans"
 	TcptraceProgTtSendReset   = "tt_send_reset"
 	TcptraceProgTtSetState    = "tt_set_state"
+	TcptraceProgTtSetStateBh  = "tt_set_state_bh"
 	TcptraceProgTtSock        = "tt_sock"
 	TcptraceProgTtSockops     = "tt_sockops"
 	TcptraceProgTtSynack      = "tt_synack"
@@ -282,6 +285,7 @@ type TcptraceProgramSpecs struct {
 	TtRetrans     *ebpf.ProgramSpec `ebpf:"tt_retrans"`
 	TtSendReset   *ebpf.ProgramSpec `ebpf:"tt_send_reset"`
 	TtSetState    *ebpf.ProgramSpec `ebpf:"tt_set_state"`
+	TtSetStateBh  *ebpf.ProgramSpec `ebpf:"tt_set_state_bh"`
 	TtSock        *ebpf.ProgramSpec `ebpf:"tt_sock"`
 	TtSockops     *ebpf.ProgramSpec `ebpf:"tt_sockops"`
 	TtSynack      *ebpf.ProgramSpec `ebpf:"tt_synack"`
@@ -383,6 +387,7 @@ type TcptracePrograms struct {
 	TtRetrans     *ebpf.Program `ebpf:"tt_retrans"`
 	TtSendReset   *ebpf.Program `ebpf:"tt_send_reset"`
 	TtSetState    *ebpf.Program `ebpf:"tt_set_state"`
+	TtSetStateBh  *ebpf.Program `ebpf:"tt_set_state_bh"`
 	TtSock        *ebpf.Program `ebpf:"tt_sock"`
 	TtSockops     *ebpf.Program `ebpf:"tt_sockops"`
 	TtSynack      *ebpf.Program `ebpf:"tt_synack"`
@@ -415,6 +420,7 @@ func (p *TcptracePrograms) Close() error {
 		p.TtRetrans,
 		p.TtSendReset,
 		p.TtSetState,
+		p.TtSetStateBh,
 		p.TtSock,
 		p.TtSockops,
 		p.TtSynack,

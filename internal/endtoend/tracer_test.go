@@ -165,7 +165,8 @@ func play(t *testing.T, name string, params lab.Params, ready func(netns string)
 		ready("--netns=" + strings.Trim(strings.Join(strings.Fields(fmt.Sprint(netns)), ","), "[]"))
 		return nil
 	}
-	truth, err := story.Run(t.Context(), params)
+	var truth *lab.Truth
+	lab.Unshielded(t.Logf, func() { truth, err = story.Run(t.Context(), params) })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -122,7 +122,9 @@ func socketHooks() []hook {
 		{program: bpf.TcptraceProgTtSynack, where: "tp_btf/tcp_retransmit_synack", tells: event.RetransmitSynAck, serves: []string{retransmits}},
 		{program: bpf.TcptraceProgTtSendReset, where: "tp_btf/tcp_send_reset", tells: event.ResetSent, serves: []string{resetsSent}},
 		{program: bpf.TcptraceProgTtRecvReset, where: "tp_btf/tcp_receive_reset", tells: event.ResetReceived, serves: []string{resetsReceived}},
-		{program: bpf.TcptraceProgTtSetState, where: "tp_btf/inet_sock_set_state", tells: event.State, serves: []string{transitions, newCookie}, needed: true},
+		// What this one does not tell is counted by the next.
+		{program: bpf.TcptraceProgTtSetState, where: "tp_btf/inet_sock_set_state", serves: []string{transitions, newCookie}, needed: true},
+		{program: bpf.TcptraceProgTtSetStateBh, where: "tp_btf/inet_sock_set_state", tells: event.State, serves: []string{transitions, newCookie}, needed: true},
 	}
 	for i := range hooks {
 		hooks[i].attach = attachTracing

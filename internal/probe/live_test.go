@@ -41,7 +41,13 @@ type sighting struct {
 
 // watch runs the story under a live source that sees only the story's
 // namespaces, and returns what the tracker made of it.
-func watch(t *testing.T, name string, params lab.Params, options probe.Options) (*lab.Truth, *sighting) {
+func watch(t *testing.T, name string, params lab.Params, options probe.Options) (truth *lab.Truth, seen *sighting) {
+	t.Helper()
+	lab.Unshielded(t.Logf, func() { truth, seen = watchOnce(t, name, params, options) })
+	return truth, seen
+}
+
+func watchOnce(t *testing.T, name string, params lab.Params, options probe.Options) (*lab.Truth, *sighting) {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Fatal("live tests trace real sockets: run them as root")

@@ -5,6 +5,7 @@ package probe
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -169,10 +170,11 @@ func (p *programs) attach() error {
 	return nil
 }
 
-// detach detaches every program; no event is written after it returns.
+// detach detaches every program, the last attached first; no event is written
+// after it returns.
 func (p *programs) detach() error {
 	var errs []error
-	for _, l := range p.links {
+	for _, l := range slices.Backward(p.links) {
 		errs = append(errs, l.Close())
 	}
 	p.links = nil

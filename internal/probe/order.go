@@ -17,12 +17,13 @@ type order struct {
 	buffer []event.Event
 	spare  []event.Event // takes the place of buffer when events are kept
 	index  []int32       // of buffer, in order of time once sorted
-	newest event.Time
+	newest event.Time    // of those from the ring: what is still in it is later
+	last   event.Time    // the latest of all
 	sorted bool
 }
 
-// next returns room for one more event. The caller fills it and calls added,
-// or leaves it.
+// next returns room for one more event. The caller fills it and calls added or
+// merged, or leaves it.
 func (o *order) next() *event.Event {
 	n := len(o.buffer)
 	if n == cap(o.buffer) {
@@ -34,16 +35,23 @@ func (o *order) next() *event.Event {
 	return ev
 }
 
-// added takes the event of the last call of next.
+// added takes the event of the last call of next, which came from the ring.
 func (o *order) added() {
+	o.newest = max(o.newest, o.take())
+}
+
+// merged takes the event of the last call of next, which came from elsewhere:
+// it says nothing of how far the ring has been read.
+func (o *order) merged() { o.take() }
+
+func (o *order) take() event.Time {
 	n := len(o.buffer)
 	o.buffer = o.buffer[:n+1]
 	o.index = append(o.index, int32(n))
-	if t := o.buffer[n].Time; t >= o.newest {
-		o.newest = t
-	} else {
-		o.sorted = false
-	}
+	at := o.buffer[n].Time
+	o.sorted = o.sorted && at >= o.last
+	o.last = max(o.last, at)
+	return at
 }
 
 // release hands over, in order of time, the events up to the horizon.

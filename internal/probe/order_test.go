@@ -47,6 +47,29 @@ func TestOrder_EqualTimesKeepTheRingsOrder(t *testing.T) {
 	}
 }
 
+// A sweep's events are newer than what of the ring has been read: they do not
+// say that all up to them has.
+func TestOrder_ASweepDoesNotMoveTheRingsHorizon(t *testing.T) {
+	var o order
+	merge := func(at event.Time) {
+		*o.next() = event.Event{Kind: event.Seen, Time: at}
+		o.merged()
+	}
+	feed(&o, 10, 20)
+	merge(15)
+	merge(90)
+	if o.newest != 20 {
+		t.Errorf("the newest of the ring: %v, want 20", o.newest)
+	}
+	if got, want := collect(&o, 20), []event.Time{10, 15, 20}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	feed(&o, 30, 40)
+	if got, want := collect(&o, 100), []event.Time{30, 40, 90}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
 func TestOrder_ALeftEventIsForgotten(t *testing.T) {
 	var o order
 	feed(&o, 1)

@@ -258,6 +258,7 @@ func ownersWhileOpen(t *testing.T, params lab.Params, options probe.Options) (ow
 		return err
 	}
 	params.Held = func(truth *lab.Truth) error {
+		owned = verdict{}
 		tr.look(func() {
 			for i := range truth.Conns {
 				c := &truth.Conns[i]
@@ -268,8 +269,10 @@ func ownersWhileOpen(t *testing.T, params lab.Params, options probe.Options) (ow
 		})
 		return nil
 	}
-	play(t, "writes-first", params)
-	tr.end()
+	lab.Unshielded(t.Logf, func() {
+		play(t, "writes-first", params)
+		tr.end()
+	})
 	return owned
 }
 
@@ -293,22 +296,43 @@ func TestLive_MidTrace(t *testing.T) {
 		t.Run(string(network), func(t *testing.T) {
 			families(t, func(t *testing.T, params lab.Params) {
 				params.Network = network
-				var tr *tracing
-				params.Hold = 1 // no longer than the sweep takes
-				params.Held = func(truth *lab.Truth) (err error) {
-					tr, err = startTracing(t, probe.Options{Filter: filter.Filter{NetNS: truth.Inodes()}})
-					if err != nil {
-						return err
-					}
+				truth, seen := joined(t, params, func(truth *lab.Truth, tr *tracing) {
 					tr.swept(truth.Inodes())
 					tr.look(func() { checkFound(t, truth, &tr.seen) })
-					return nil
-				}
-				truth := play(t, "idle", params)
-				checkOlder(t, truth, tr.end(), conn.ViaSnapshot)
+				})
+				checkOlder(t, truth, seen, conn.ViaSnapshot)
 			})
 		})
 	}
+}
+
+// The same, but nobody waits for the sweep: connections end while it runs.
+func TestLive_MidTrace_ClosedDuringTheSweep(t *testing.T) {
+	families(t, func(t *testing.T, params lab.Params) {
+		truth, seen := joined(t, params, func(*lab.Truth, *tracing) {})
+		checkOlder(t, truth, seen, conn.ViaUnknown)
+	})
+}
+
+// joined begins to trace amid the story idle, whose connections end once begun
+// returns. The ring holds all of its events: these tests are about order and
+// owners, whatever else the machine does.
+func joined(t *testing.T, params lab.Params, begun func(*lab.Truth, *tracing)) (truth *lab.Truth, seen *sighting) {
+	t.Helper()
+	params.Hold = 1 // no longer than begun takes
+	var tr *tracing
+	params.Held = func(truth *lab.Truth) (err error) {
+		tr, err = startTracing(t, probe.Options{Filter: filter.Filter{NetNS: truth.Inodes()}, RingBytes: 64 << 20})
+		if err == nil {
+			begun(truth, tr)
+		}
+		return err
+	}
+	lab.Unshielded(t.Logf, func() {
+		truth = play(t, "idle", params)
+		seen = tr.end()
+	})
+	return truth, seen
 }
 
 // checkFound looks at connections older than the trace that are still open.

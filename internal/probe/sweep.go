@@ -154,14 +154,14 @@ func (s *sweeper) finish(found *swept, o *order) {
 			continue
 		}
 		seen(socket, o.next())
-		o.added()
+		o.merged()
 		s.tellOwner(socket)
 	}
 	for _, inode := range found.read {
 		*o.next() = event.Event{
 			Kind: event.Swept, Time: found.ended, From: found.begun, ID: event.ID{NetNS: inode},
 		}
-		o.added()
+		o.merged()
 	}
 }
 
