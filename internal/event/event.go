@@ -83,6 +83,30 @@ const (
 	// Accepted: Task's accept() returned the socket.
 	Accepted
 
+	// Dropped: the kernel dropped a packet of TCP. Reason is the kernel's; ID,
+	// Local and Remote are of the socket or listener that it was for, where
+	// one was found, else the addresses are the packet's.
+	Dropped
+	// QueueFull: a SYN, or the ACK that completes a handshake, met a listener
+	// whose queue was full. ID is the listener's, Local its address, Remote
+	// the peer's; Queue says which and how full; Count how often since the
+	// last such event of the listener, this time included.
+	QueueFull
+	// Failed: a system call of Task failed with Err. Op says which; Local and
+	// Remote are as far as known.
+	Failed
+	// Congestion: the congestion state of a socket changed to
+	// Retransmission.CAState, with the other members of Retransmission as far
+	// as a socket has them, and DSACKs counted so far.
+	Congestion
+	// RetransmitMore: segments were sent again that have no Retransmit of
+	// their own, because there were too many: Suppressed counts them by class
+	// of evidence, since the last such event of the connection.
+	RetransmitMore
+	// ResetMore: likewise Count RSTs without an event of their own, of no or
+	// any connection; Old and Reason are those that they have in common.
+	ResetMore
+
 	// Seen: a sweep through the kernel's tables found the socket, in state Old.
 	// Task is the process that holds it, where it is just one.
 	Seen
@@ -113,6 +137,12 @@ var kindNames = [NumKinds]string{
 	ResetSent:        "reset_sent",
 	ResetReceived:    "reset_received",
 	Totals:           "totals",
+	Dropped:          "dropped",
+	QueueFull:        "queue_full",
+	Failed:           "failed",
+	Congestion:       "congestion",
+	RetransmitMore:   "retransmit_more",
+	ResetMore:        "reset_more",
 	Used:             "used",
 	Accepted:         "accepted",
 	Seen:             "seen",
@@ -196,6 +226,25 @@ type Retransmission struct {
 	Head        bool   // it is the first unacknowledged segment
 }
 
+// A Queue is one of a listener's two, as a packet met it.
+type Queue struct {
+	SYN    bool   // of requests, in SYN_RECV; else of connections that wait for accept()
+	Length uint32 // sockets in it
+	Limit  uint32 // sk_max_ack_backlog: the least of listen()'s backlog and somaxconn
+}
+
+// An Op is a system call that failed.
+type Op uint8
+
+const (
+	OpUnknown Op = iota
+	OpConnect
+	OpAccept
+)
+
+// String returns the call's name, or "" for OpUnknown.
+func (o Op) String() string { return [...]string{"", "connect", "accept"}[o] }
+
 // Counters are the totals of a full socket at its end, as in struct tcp_info,
 // but without the FINs, which the kernel counts as bytes.
 type Counters struct {
@@ -221,8 +270,10 @@ type Event struct {
 	Cause  Cause
 	Old    tcp.State
 	New    tcp.State
+	Op     Op
 	Reason uint16 // enum sk_rst_reason; 0 where the kernel gives none
 	Err    Errno  // sk_err
+	Count  uint32 // of what there are too many of for an event each
 	Time   Time
 	ID     ID
 	Local  netip.AddrPort // invalid, or with port 0, where not known (yet)
@@ -238,6 +289,8 @@ type Event struct {
 	// WithoutRequest is set on the SYN_RECV -> ESTABLISHED of a socket that
 	// was made from a SYN cookie: its SYN_RECV lasted an instant.
 	WithoutRequest bool
+
+	Queue Queue
 
 	Retransmission Retransmission
 	Counters       Counters
