@@ -118,6 +118,7 @@ func TestOwners(t *testing.T) {
 		{"prefork", many},
 		{"prefork", lab.Params{N: 1009, Network: lab.Veth}},
 		{"prefork", lab.Params{N: 101, IPv6: true}},
+		{"http", many},
 		{"reuseport", many},
 		{"threads", few},
 		{"goroutines", few},
