@@ -46,6 +46,18 @@ enum tt_flag {
 	TT_F_FIN_ACKED = 16,   // bytes_acked counts ours
 };
 
+// Bits of tt_reset.facts.
+enum tt_reset_fact {
+	TT_R_SOCKET = 1,    // of a full socket, no listener: what is told of it counts
+	TT_R_LISTENER = 2,  // it answers a packet that met a listener
+	TT_R_DEAD = 4,	    // its process has closed it
+	TT_R_LINGER0 = 8,   // SO_LINGER is set, of 0 seconds
+	TT_R_LINGER2 = 16,  // TCP_LINGER2 is negative: no FIN_WAIT2
+	TT_R_ANSWER = 32,   // it answers a packet
+	TT_R_REQUEST = 64,  // of a request socket
+	TT_R_TIMEWAIT = 128, // of a timewait socket
+};
+
 struct tt_head {
 	__u64 time_ns;	  // CLOCK_MONOTONIC
 	__u64 cookie;	  // 0: the socket has none yet
@@ -98,14 +110,23 @@ struct tt_retransmit {
 	__u8 retransmits; // timeouts since the last ACK
 	__u8 sacked;	  // TCPCB_*
 	__u8 tcp_flags;	  // TCPHDR_*
-	__u8 pad[5];
+	__u8 pad[3];
+	__u16 segments;	  // on the wire, as the kernel's RetransSegs counts them
 };
 
 struct tt_reset {
 	struct tt_head head;
 	struct tt_task task;
 	__u16 reason; // enum sk_rst_reason; 0: not given
-	__u8 pad[6];
+	__u8 facts;   // enum tt_reset_fact
+	__u8 shutdown; // RCV_SHUTDOWN, SEND_SHUTDOWN
+	__u32 unread;	 // bytes received that nobody has read
+	__u32 unacked;	 // bytes written that the peer has not acknowledged
+	__u32 answered_bytes; // payload of the packet that is answered
+	__u8 answered_flags; // TCPHDR_* of that packet
+	__u8 probes;	     // keepalive or window probes without an answer
+	__u8 timeouts;	     // retransmission timeouts since the last ACK
+	__u8 pad[5];
 };
 
 struct tt_totals {
@@ -135,7 +156,7 @@ _Static_assert(sizeof(struct tt_task) == 32, "layout");
 _Static_assert(sizeof(struct tt_transition) == 96, "layout");
 _Static_assert(sizeof(struct tt_timewait_end) == 128, "layout");
 _Static_assert(sizeof(struct tt_retransmit) == 96, "layout");
-_Static_assert(sizeof(struct tt_reset) == 104, "layout");
+_Static_assert(sizeof(struct tt_reset) == 120, "layout");
 _Static_assert(sizeof(struct tt_totals) == 104, "layout");
 
 // Nothing else names these types in a map, so that clang would leave them out
@@ -144,6 +165,7 @@ struct tt_wire {
 	enum tt_kind kind;
 	enum tt_cause cause;
 	enum tt_flag flag;
+	enum tt_reset_fact fact;
 	struct tt_transition transition;
 	struct tt_timewait_end timewait_end;
 	struct tt_retransmit retransmit;

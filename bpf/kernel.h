@@ -135,6 +135,7 @@ enum {
 	SOCK_DEAD = 0, // its process has closed it
 	SOCK_DONE = 1, // the peer's FIN was received (tcp_fin)
 	SOCK_KEEPOPEN = 3,
+	SOCK_LINGER = 4,
 };
 
 struct sock {
@@ -146,6 +147,8 @@ struct sock {
 	atomic_t sk_drops;
 	__u32 sk_ack_backlog; // of a listener: connections that wait for accept()
 	__u32 sk_max_ack_backlog;
+	__u8 sk_shutdown; // RCV_SHUTDOWN 1, SEND_SHUTDOWN 2
+	unsigned long sk_lingertime; // jiffies; counts with SOCK_LINGER
 	struct timer_list sk_timer; // keepalive, before 7.0
 };
 
@@ -186,6 +189,7 @@ struct tcp_sock {
 	__u32 write_seq;
 	__u32 rcv_nxt;
 	__u32 copied_seq;
+	int linger2; // TCP_LINGER2; negative: do not wait for the peer's FIN
 };
 
 struct inet_timewait_sock {
@@ -208,6 +212,7 @@ struct net_device {
 struct sk_buff {
 	struct net_device *dev;
 	__u32 len;
+	unsigned char *data;
 	__u16 transport_header; // offset from head
 	__u16 network_header;
 	unsigned char *head;
@@ -216,6 +221,7 @@ struct sk_buff {
 
 struct tcp_skb_cb {
 	__u32 seq;
+	__u16 tcp_gso_segs; // as sent, it makes so many segments
 	__u8 tcp_flags; // __u16 since 6.15; little-endian, so its low byte
 	__u8 sacked;
 };

@@ -26,6 +26,7 @@ struct tt_ipv6_addrs {
 
 #define IPV4_ADDRS 12 // offset of the addresses in the header
 #define IPV6_ADDRS 8
+#define TCP_OFFSET_AND_FLAGS 12
 
 // Fills in the addresses and ports of our answer to a received packet.
 static __always_inline bool read_answer(struct tt_head *head, const struct sk_buff *skb)
@@ -61,10 +62,51 @@ static __always_inline bool read_answer(struct tt_head *head, const struct sk_bu
 	return true;
 }
 
+// Fills in what of the packet tells why it is answered so. Its data may begin
+// at the TCP header or behind it.
+static __always_inline void read_answered(struct tt_reset *out, const struct sk_buff *skb)
+{
+	const unsigned char *tcp = BPF_CORE_READ(skb, head) + BPF_CORE_READ(skb, transport_header);
+	__u8 offset_and_flags[2];
+	__s64 bytes;
+
+	if (bpf_probe_read_kernel(offset_and_flags, 2, tcp + TCP_OFFSET_AND_FLAGS))
+		return;
+	bytes = BPF_CORE_READ(skb, data) + BPF_CORE_READ(skb, len) - tcp;
+	bytes -= (offset_and_flags[0] >> 4) * 4;
+	out->facts |= TT_R_ANSWER;
+	out->answered_bytes = bytes > 0 ? bytes : 0;
+	out->answered_flags = offset_and_flags[1];
+}
+
+// Fills in what of a full socket tells why it is reset.
+static __always_inline void read_reset_facts(struct tt_reset *out, const struct sock *sk)
+{
+	const struct inet_connection_sock *icsk = (const struct inet_connection_sock *)sk;
+	const struct tcp_sock *tp = (const struct tcp_sock *)sk;
+	unsigned long flags = BPF_CORE_READ(sk, __sk_common.skc_flags);
+
+	out->facts |= TT_R_SOCKET;
+	if (flags & (1 << SOCK_DEAD))
+		out->facts |= TT_R_DEAD;
+	if ((flags & (1 << SOCK_LINGER)) && !BPF_CORE_READ(sk, sk_lingertime))
+		out->facts |= TT_R_LINGER0;
+	if (BPF_CORE_READ(tp, linger2) < 0)
+		out->facts |= TT_R_LINGER2;
+	out->shutdown = BPF_CORE_READ(sk, sk_shutdown);
+	out->unread = BPF_CORE_READ(tp, rcv_nxt) - BPF_CORE_READ(tp, copied_seq);
+	if (out->unread && (flags & (1 << SOCK_DONE)))
+		out->unread--; // the peer's FIN, which the kernel counts as a byte
+	out->unacked = BPF_CORE_READ(tp, write_seq) - BPF_CORE_READ(tp, snd_una);
+	out->probes = BPF_CORE_READ(icsk, icsk_probes_out);
+	out->timeouts = BPF_CORE_READ(icsk, icsk_retransmits);
+}
+
 // Fills in all that the socket tells. It may be a full socket, a minisocket,
 // whose state is told otherwise, or a listener, which is no connection's.
-static __always_inline bool read_reset_sock(struct tt_head *head, const struct sock *sk)
+static __always_inline bool read_reset_sock(struct tt_reset *out, const struct sock *sk)
 {
+	struct tt_head *head = &out->head;
 	struct tt_sock copy;
 	__u8 state;
 
@@ -76,64 +118,76 @@ static __always_inline bool read_reset_sock(struct tt_head *head, const struct s
 	if (state != TCP_LISTEN)
 		head->cookie = cookie_of(&copy);
 	if (state == TCP_TIME_WAIT) {
+		out->facts |= TT_R_TIMEWAIT;
 		head->old_state = BPF_CORE_READ((const struct inet_timewait_sock *)sk, tw_substate);
 	} else if (state == TCP_NEW_SYN_RECV) {
+		out->facts |= TT_R_REQUEST;
 		head->old_state = TCP_SYN_RECV;
 	} else {
 		set_released_port(head, sk);
 		head->err = BPF_CORE_READ(sk, sk_err);
 		if (in_process_context(sk))
 			head->flags |= TT_F_PROCESS;
+		if (state == TCP_LISTEN)
+			out->facts |= TT_R_LISTENER;
+		else
+			read_reset_facts(out, sk);
 	}
 	return true;
 }
 
-static __always_inline void emit_reset(struct tt_head *head, __u16 reason)
+static __always_inline void emit_reset(const struct tt_reset *reset)
 {
-	struct tt_reset *reset;
+	struct tt_reset *out;
 
-	if (!tuple_selected(head) || !owner_selected(head->cookie))
+	if (!tuple_selected(&reset->head) || !owner_selected(reset->head.cookie))
 		return;
-	reset = reserve(head, sizeof(*reset));
-	if (!reset)
+	out = reserve(&reset->head, sizeof(*out));
+	if (!out)
 		return;
-	reset->reason = reason;
-	__builtin_memset(reset->pad, 0, sizeof(reset->pad));
-	if (head->flags & TT_F_PROCESS)
-		read_task(&reset->task);
-	else
-		no_task(&reset->task);
-	submit(reset);
+	*out = *reset;
+	if (reset->head.flags & TT_F_PROCESS)
+		read_task(&out->task);
+	submit(out);
 }
 
 static __always_inline int reset_sent(const struct sock *sk, const struct sk_buff *skb, int reason)
 {
-	struct tt_head head = {
-		.time_ns = bpf_ktime_get_ns(),
-		.kind = TT_RESET_SENT,
+	struct tt_reset reset = {
+		.head = {
+			.time_ns = bpf_ktime_get_ns(),
+			.kind = TT_RESET_SENT,
+		},
+		.reason = reason,
 	};
 	bool known = false;
 
 	// The verifier of older kernels believes that sk is never NULL and drops
 	// the first test; reading the state of NULL gives 0.
 	if (sk && sock_state(sk)) {
-		known = read_reset_sock(&head, sk);
+		known = read_reset_sock(&reset, sk);
 	} else if (skb) {
-		head.netns = BPF_CORE_READ(skb, dev, nd_net.net, ns.inum);
+		reset.head.netns = BPF_CORE_READ(skb, dev, nd_net.net, ns.inum);
 	}
-	if ((skb && read_answer(&head, skb)) || known)
-		emit_reset(&head, reason);
+	if (skb && read_answer(&reset.head, skb)) {
+		read_answered(&reset, skb);
+		known = true;
+	}
+	if (known)
+		emit_reset(&reset);
 	return 0;
 }
 
 static __always_inline int reset_received(const struct sock *sk)
 {
-	struct tt_head head = {
-		.time_ns = bpf_ktime_get_ns(),
-		.kind = TT_RESET_RECEIVED,
+	struct tt_reset reset = {
+		.head = {
+			.time_ns = bpf_ktime_get_ns(),
+			.kind = TT_RESET_RECEIVED,
+		},
 	};
 
-	if (read_reset_sock(&head, sk))
-		emit_reset(&head, 0);
+	if (read_reset_sock(&reset, sk))
+		emit_reset(&reset);
 	return 0;
 }

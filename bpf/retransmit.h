@@ -16,6 +16,7 @@ static __always_inline void read_segment(struct tt_retransmit *out, const struct
 	out->tcp_flags = BPF_CORE_READ(cb, tcp_flags);
 	out->sacked = BPF_CORE_READ(cb, sacked);
 	out->bytes = BPF_CORE_READ(skb, len);
+	out->segments = BPF_CORE_READ(cb, tcp_gso_segs);
 }
 
 static __always_inline void read_congestion(struct tt_retransmit *out, const struct tcp_sock *tp)

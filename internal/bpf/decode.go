@@ -27,6 +27,10 @@ type Decoder struct {
 	// gives way to one seems to end.
 	NoTimeWait bool
 
+	// ResetReasons are the kernel's names of enum sk_rst_reason, by number;
+	// nil where it has none.
+	ResetReasons []string
+
 	// EndCause tells from a stack why a timewait socket in the given
 	// substate ended. It returns false where the socket did not end.
 	EndCause func(frames *Frames, substate tcp.State) (event.Cause, bool)
@@ -143,7 +147,8 @@ func (d *Decoder) decodeBody(raw []byte, head *TcptraceTtHead, ev *event.Event) 
 	case event.ResetSent, event.ResetReceived:
 		var body TcptraceTtReset
 		if ok = read(raw, &body); ok {
-			ev.Reason = body.Reason
+			ev.Reason = nameOf(d.ResetReasons, uint32(body.Reason))
+			ev.Reset = resetFacts(&body)
 			if has(head, TcptraceTtFlagTT_F_PROCESS) {
 				ev.Task = task(&body.Task)
 			}
@@ -194,6 +199,7 @@ func (d *Decoder) retransmission(body *TcptraceTtRetransmit) event.Retransmissio
 	return event.Retransmission{
 		Seq:         body.Seq,
 		Bytes:       body.Bytes,
+		Segments:    uint32(body.Segments),
 		RTOms:       uint32(uint64(body.RtoJiffies) * 1000 / d.HZ),
 		SRTTus:      body.SrttUs,
 		Cwnd:        body.Cwnd,
@@ -204,6 +210,35 @@ func (d *Decoder) retransmission(body *TcptraceTtRetransmit) event.Retransmissio
 		Flags:       body.TcpFlags,
 		Err:         body.UnsentErr,
 		Head:        has(&body.Head, TcptraceTtFlagTT_F_HEAD),
+	}
+}
+
+// nameOf returns the name of a number of the kernel's, or "".
+func nameOf(names []string, n uint32) string {
+	if uint64(n) >= uint64(len(names)) {
+		return ""
+	}
+	return names[n]
+}
+
+func resetFacts(body *TcptraceTtReset) event.ResetFacts {
+	is := func(fact TcptraceTtResetFact) bool { return TcptraceTtResetFact(body.Facts)&fact != 0 }
+	return event.ResetFacts{
+		Socket:        is(TcptraceTtResetFactTT_R_SOCKET),
+		Listener:      is(TcptraceTtResetFactTT_R_LISTENER),
+		Request:       is(TcptraceTtResetFactTT_R_REQUEST),
+		TimeWait:      is(TcptraceTtResetFactTT_R_TIMEWAIT),
+		Dead:          is(TcptraceTtResetFactTT_R_DEAD),
+		Linger0:       is(TcptraceTtResetFactTT_R_LINGER0),
+		Linger2:       is(TcptraceTtResetFactTT_R_LINGER2),
+		Shutdown:      body.Shutdown,
+		Unread:        body.Unread,
+		Unacked:       body.Unacked,
+		Probes:        body.Probes,
+		Timeouts:      body.Timeouts,
+		Answer:        is(TcptraceTtResetFactTT_R_ANSWER),
+		AnsweredBytes: body.AnsweredBytes,
+		AnsweredFlags: body.AnsweredFlags,
 	}
 }
 

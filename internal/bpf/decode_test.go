@@ -23,7 +23,8 @@ var compareEvents = cmpopts.EquateComparable(netip.AddrPort{})
 // testDecoder takes a stack whose innermost frame is 1 for a timer that is
 // armed again, and 2 for one that ran out.
 func testDecoder() *Decoder {
-	return &Decoder{HZ: 250, EndCause: func(frames *Frames, _ tcp.State) (event.Cause, bool) {
+	names := []string{14: "TCP_STATE"}
+	return &Decoder{HZ: 250, ResetReasons: names, EndCause: func(frames *Frames, _ tcp.State) (event.Cause, bool) {
 		switch frames[0] {
 		case 1:
 			return event.CauseUnknown, false
@@ -96,14 +97,14 @@ func TestDecode_AddressesSayWhatTheSocketSpeaks(t *testing.T) {
 func TestDecode_Retransmit(t *testing.T) {
 	record := TcptraceTtRetransmit{
 		Head: headOf(TcptraceTtKindTT_RETRANSMIT), Seq: 5, Bytes: 1448, RtoJiffies: 51, SrttUs: 200,
-		Cwnd: 10, UnsentErr: -11, CaState: 4, Pending: 1, Retransmits: 2, Sacked: 4, TcpFlags: 0x18,
+		Cwnd: 10, UnsentErr: -11, CaState: 4, Pending: 1, Retransmits: 2, Sacked: 4, TcpFlags: 0x18, Segments: 2,
 	}
 	record.Head.OldState = uint8(tcp.Established)
 	record.Head.Flags = uint8(TcptraceTtFlagTT_F_HEAD)
 	want := eventOf(event.Retransmit)
 	want.Old = tcp.Established
 	want.Retransmission = event.Retransmission{
-		Seq: 5, Bytes: 1448, RTOms: 204, SRTTus: 200, Cwnd: 10, Err: -11,
+		Seq: 5, Bytes: 1448, Segments: 2, RTOms: 204, SRTTus: 200, Cwnd: 10, Err: -11,
 		CAState: 4, Pending: 1, Retransmits: 2, Sacked: 4, Flags: 0x18, Head: true,
 	}
 	expect(t, bytesOf(record), want)
@@ -112,7 +113,19 @@ func TestDecode_Retransmit(t *testing.T) {
 func TestDecode_ResetAndTotals(t *testing.T) {
 	reset := TcptraceTtReset{Head: headOf(TcptraceTtKindTT_RESET_SENT), Reason: 14}
 	want := eventOf(event.ResetSent)
-	want.Reason = 14
+	want.Reason = "TCP_STATE"
+	expect(t, bytesOf(reset), want)
+
+	reset.Reason = 15 // of a kernel whose BTF does not name it
+	reset.Facts = uint8(TcptraceTtResetFactTT_R_SOCKET | TcptraceTtResetFactTT_R_DEAD | TcptraceTtResetFactTT_R_LINGER0 |
+		TcptraceTtResetFactTT_R_ANSWER)
+	reset.Shutdown, reset.Unread, reset.Unacked, reset.Probes, reset.Timeouts = 3, 5, 6, 7, 8
+	reset.AnsweredBytes, reset.AnsweredFlags = 9, 0x18
+	want.Reason = ""
+	want.Reset = event.ResetFacts{
+		Socket: true, Dead: true, Linger0: true, Shutdown: 3, Unread: 5, Unacked: 6, Probes: 7, Timeouts: 8,
+		Answer: true, AnsweredBytes: 9, AnsweredFlags: 0x18,
+	}
 	expect(t, bytesOf(reset), want)
 
 	totals := TcptraceTtTotals{

@@ -115,12 +115,33 @@ type TcptraceTtMoment struct {
 }
 
 type TcptraceTtReset struct {
-	_      structs.HostLayout
-	Head   TcptraceTtHead
-	Task   TcptraceTtTask
-	Reason uint16
-	Pad    [6]uint8
+	_             structs.HostLayout
+	Head          TcptraceTtHead
+	Task          TcptraceTtTask
+	Reason        uint16
+	Facts         uint8
+	Shutdown      uint8
+	Unread        uint32
+	Unacked       uint32
+	AnsweredBytes uint32
+	AnsweredFlags uint8
+	Probes        uint8
+	Timeouts      uint8
+	Pad           [5]uint8
 }
+
+type TcptraceTtResetFact uint32
+
+const (
+	TcptraceTtResetFactTT_R_SOCKET   TcptraceTtResetFact = 1
+	TcptraceTtResetFactTT_R_LISTENER TcptraceTtResetFact = 2
+	TcptraceTtResetFactTT_R_DEAD     TcptraceTtResetFact = 4
+	TcptraceTtResetFactTT_R_LINGER0  TcptraceTtResetFact = 8
+	TcptraceTtResetFactTT_R_LINGER2  TcptraceTtResetFact = 16
+	TcptraceTtResetFactTT_R_ANSWER   TcptraceTtResetFact = 32
+	TcptraceTtResetFactTT_R_REQUEST  TcptraceTtResetFact = 64
+	TcptraceTtResetFactTT_R_TIMEWAIT TcptraceTtResetFact = 128
+)
 
 type TcptraceTtRetransmit struct {
 	_           structs.HostLayout
@@ -136,7 +157,8 @@ type TcptraceTtRetransmit struct {
 	Retransmits uint8
 	Sacked      uint8
 	TcpFlags    uint8
-	Pad         [5]uint8
+	Pad         [3]uint8
+	Segments    uint16
 }
 
 type TcptraceTtTally struct {

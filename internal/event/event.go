@@ -214,6 +214,7 @@ func (t *Task) Known() bool { return t.PID != 0 }
 type Retransmission struct {
 	Seq         uint32 // first sequence number
 	Bytes       uint32 // payload length
+	Segments    uint32 // that it makes on the wire, as the kernel's RetransSegs counts
 	RTOms       uint32 // retransmission timeout, ms
 	SRTTus      uint32 // smoothed round-trip time, µs; 0 where not measured
 	Cwnd        uint32 // congestion window, segments
@@ -224,6 +225,31 @@ type Retransmission struct {
 	Flags       uint8  // TCP flags of the segment; FIN is 1, SYN is 2
 	Err         int16  // why it was not sent, as a negative errno; 0 where it was
 	Head        bool   // it is the first unacknowledged segment
+}
+
+// ResetFacts are what the kernel knew of a socket as a RST was sent or
+// received: what tells the causes apart that have one reason, or none.
+type ResetFacts struct {
+	// At most one of these is set; none where there was no socket.
+	Socket   bool // a full socket, of which the members up to Timeouts tell
+	Listener bool // a listener met a packet that it answered
+	Request  bool // a request socket, in SYN_RECV
+	TimeWait bool // a timewait socket: TIME_WAIT, or FIN_WAIT2 after close()
+
+	Dead     bool   // no process has it any more: it was closed, or never accepted
+	Linger0  bool   // SO_LINGER is set, of 0 seconds
+	Linger2  bool   // TCP_LINGER2 is negative
+	Shutdown uint8  // sk_shutdown: 1 for receiving, 2 for sending
+	Unread   uint32 // bytes received that nobody has read
+	Unacked  uint32 // bytes, FIN included, sent or to be sent, not acknowledged
+	Probes   uint8  // icsk_probes_out: keepalive or window probes not answered
+	Timeouts uint8  // icsk_retransmits: since the last ACK
+
+	// Answer: a RST sent answers a packet, with so much payload and these TCP
+	// flags: FIN is 1, SYN 2, RST 4, PSH 8, ACK 16.
+	Answer        bool
+	AnsweredBytes uint32
+	AnsweredFlags uint8
 }
 
 // A Queue is one of a listener's two, as a packet met it.
@@ -266,14 +292,20 @@ type Loss struct {
 // An Event is one fact. It is passed by pointer and belongs to its source: who
 // wants to keep it copies it.
 type Event struct {
-	Kind   Kind
-	Cause  Cause
-	Old    tcp.State
-	New    tcp.State
-	Op     Op
-	Reason uint16 // enum sk_rst_reason; 0 where the kernel gives none
-	Err    Errno  // sk_err
-	Count  uint32 // of what there are too many of for an event each
+	Kind  Kind
+	Cause Cause
+	Old   tcp.State
+	New   tcp.State
+	Op    Op
+	Err   Errno  // sk_err
+	Count uint32 // of what there are too many of for an event each
+
+	// Reason is the running kernel's own name of why it sent a RST (enum
+	// sk_rst_reason, from Linux 6.10) or dropped a packet (enum
+	// skb_drop_reason, from 5.17), without the prefix SK_RST_REASON_ or
+	// SKB_DROP_REASON_; "" where it gives none.
+	Reason string
+
 	Time   Time
 	ID     ID
 	Local  netip.AddrPort // invalid, or with port 0, where not known (yet)
@@ -290,6 +322,7 @@ type Event struct {
 	// was made from a SYN cookie: its SYN_RECV lasted an instant.
 	WithoutRequest bool
 
+	Reset ResetFacts // of ResetSent and ResetReceived
 	Queue Queue
 
 	Retransmission Retransmission

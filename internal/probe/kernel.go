@@ -5,6 +5,7 @@ package probe
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -28,6 +29,8 @@ type kernel struct {
 	freedReceiver bool  // kfree_skb names the socket that the packet met
 	acceptArgs    uint8 // of inet_csk_accept
 	hashAddArgs   uint8 // of inet_csk_reqsk_queue_hash_add, if it returns a result; else 0
+
+	resetReasons []string // by number, without prefix; nil where it has none
 }
 
 // examineKernel reads BTF and kallsyms.
@@ -45,6 +48,7 @@ func examineKernel() (*kernel, error) {
 	k.freedReceiver = k.tracepointArgs("kfree_skb") >= 4
 	k.acceptArgs = k.argsOfResult("inet_csk_accept")
 	k.hashAddArgs = k.argsOfResult("inet_csk_reqsk_queue_hash_add")
+	k.resetReasons = k.names("sk_rst_reason", "SK_RST_REASON_")
 	return k, nil
 }
 
@@ -95,6 +99,32 @@ func (k *kernel) tracepointArgs(name string) int {
 		return 0
 	}
 	return len(proto.Params) - 1 // the first is the program's own
+}
+
+// maxNamed bounds the numbers of names: those above are masks, or of modules.
+const maxNamed = 1024
+
+// names returns the enumerators of an enum of the kernel by their numbers,
+// without their prefix: those of the kernel that runs, which renumbers them from
+// one version to the next. An enumerator without the prefix, and NOT_SPECIFIED,
+// have no name.
+func (k *kernel) names(enum, prefix string) []string {
+	var e *btf.Enum
+	if err := k.types.TypeByName(enum, &e); err != nil {
+		return nil
+	}
+	var list []string
+	for _, v := range e.Values {
+		name, ok := strings.CutPrefix(v.Name, prefix)
+		if !ok || v.Value >= maxNamed || name == "NOT_SPECIFIED" || name == "MAX" {
+			continue
+		}
+		if need := int(v.Value) + 1 - len(list); need > 0 {
+			list = append(list, make([]string, need)...)
+		}
+		list[v.Value] = name
+	}
+	return list
 }
 
 // explain adds the remedy to an error that the kernel gave for want of

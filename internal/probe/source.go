@@ -57,7 +57,7 @@ func Open(opts Options) (*Source, error) {
 		return nil, err
 	}
 	s := &Source{opts: opts, kernel: k, clock: readClock()}
-	s.decoder = bpf.Decoder{HZ: k.hz, EndCause: k.symbols.endCause}
+	s.decoder = bpf.Decoder{HZ: k.hz, ResetReasons: k.resetReasons, EndCause: k.symbols.endCause}
 	if s.programs, err = load(k, &opts); err != nil {
 		return nil, err
 	}

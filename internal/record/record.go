@@ -192,7 +192,7 @@ func (w *writer) reset(c *conn.Change) {
 	}
 	w.word("direction", direction)
 	w.state("state", c.Event.Old)
-	w.word("reason", names.ResetReason(c.Event.Reason))
+	w.word("reason", c.Event.Reason)
 	w.actor(c, &c.Event.Task)
 }
 

@@ -3,7 +3,6 @@ package record
 import (
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
-	"github.com/tcptrace/tcptrace/internal/names"
 	"github.com/tcptrace/tcptrace/internal/timeline"
 )
 
@@ -90,7 +89,7 @@ func (w *writer) marks(r *timeline.Connection, begin event.Time) {
 			w.word("class", m.Class.String())
 		}
 		w.word("direction", direction)
-		w.word("reason", names.ResetReason(m.Reason))
+		w.word("reason", m.Reason)
 		w.close('}')
 	}
 	w.close(']')

@@ -51,7 +51,7 @@ func leak(unit time.Duration) (all []event.Event) {
 		switch {
 		case i%6 == 5:
 			all = append(all, story.Join(
-				story.By(shop, server.ResetSent(end, tcp.Established, 11)),
+				story.By(shop, server.ResetSent(end, tcp.Established, "TCP_ABORT_ON_CLOSE")),
 				story.By(shop, server.State(end, tcp.Established, tcp.Close)),
 				client.ResetReceived(end+1, tcp.Established),
 				client.State(end+1, tcp.Established, tcp.Close))...)

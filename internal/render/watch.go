@@ -9,7 +9,6 @@ import (
 
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
-	"github.com/tcptrace/tcptrace/internal/names"
 )
 
 // Options say how text looks.
@@ -170,7 +169,7 @@ func (l *line) reset(c *conn.Change) {
 		what = "RST received"
 	}
 	l.paint(alarm, what)
-	if reason := names.ResetReason(c.Event.Reason); reason != "" {
+	if reason := c.Event.Reason; reason != "" {
 		l.text(" (")
 		l.text(reason)
 		l.text(")")

@@ -43,7 +43,7 @@ func Refused() []event.Event {
 	peer := NewSocket(0, "[2001:db8::2]:81", "[2001:db8::1]:50000")
 	return Join(
 		client.Connect(2*s, 0, curl)[:2],
-		peer.ResetSent(2*s+30*us, tcp.Unknown, 1),
+		peer.ResetSent(2*s+30*us, tcp.Unknown, "NO_SOCKET"),
 		client.ResetReceived(2*s+40*us, tcp.SynSent),
 		client.Totals(2*s+41*us, event.Counters{SegsOut: 1, SegsIn: 1}),
 		Failed(event.ECONNREFUSED, client.State(2*s+41*us, tcp.SynSent, tcp.Close)),
@@ -62,7 +62,7 @@ func Lossy() []event.Event {
 		client.Retransmit(2200*ms, tcp.Established, event.Retransmission{Seq: 1000, Bytes: 1448, RTOms: 204, SRTTus: 31000, Cwnd: 10, Pending: 5}),
 		client.Retransmit(2700*ms, tcp.Established, event.Retransmission{Seq: 1000, Bytes: 1448, RTOms: 408, SRTTus: 31000, Cwnd: 1, CAState: 4, Retransmits: 1, Head: true}),
 		By(nginx, client.State(5*s, tcp.Established, tcp.Close)),
-		By(nginx, client.ResetSent(5*s+2*us, tcp.Close, 11)),
+		By(nginx, client.ResetSent(5*s+2*us, tcp.Close, "TCP_ABORT_ON_CLOSE")),
 		Lost(5*s, 6*s, event.State, 17),
 	)
 }

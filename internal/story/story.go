@@ -115,8 +115,8 @@ func (s Socket) Retransmit(at time.Duration, state tcp.State, r event.Retransmis
 	return ev
 }
 
-// ResetSent is a RST of ours, in state, with a number of enum sk_rst_reason.
-func (s Socket) ResetSent(at time.Duration, state tcp.State, reason uint16) event.Event {
+// ResetSent is a RST of ours, in state, with the kernel's name of the reason.
+func (s Socket) ResetSent(at time.Duration, state tcp.State, reason string) event.Event {
 	ev := s.event(at, event.ResetSent)
 	ev.Old, ev.Reason = state, reason
 	return ev

@@ -29,7 +29,7 @@ type Mark struct {
 	Kind   conn.ChangeKind // Retransmitted, ResetSent or ResetReceived
 	State  tcp.State       // of the socket then; Unknown where that is not known
 	Class  conn.Class      // of a Retransmitted
-	Reason uint16          // of a reset: enum sk_rst_reason; 0 where the kernel gives none
+	Reason string          // of a reset: the kernel's own name; "" where it gives none
 }
 
 // maxMarks bounds Connection.Marks.

@@ -193,7 +193,7 @@ func TestGate_KeepsNothingOfWhatHasEnded(t *testing.T) {
 			server.Accept(at, time.Millisecond),
 			server.ResetReceived(at+2*time.Millisecond, tcp.Established),
 			server.State(at+2*time.Millisecond, tcp.Established, tcp.Close),
-			server.ResetSent(at+3*time.Millisecond, tcp.Close, 1),
+			server.ResetSent(at+3*time.Millisecond, tcp.Close, "NO_SOCKET"),
 		) {
 			tr.handle(&ev)
 		}
