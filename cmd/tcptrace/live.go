@@ -121,6 +121,9 @@ func conclude(stderr io.Writer, s trace.Summary) {
 	if s.Lost > 0 {
 		fmt.Fprintf(stderr, "tcptrace: %d events were lost, the kernel side had no room for them; a larger --ring-size helps\n", s.Lost)
 	}
+	if s.Untold > 0 && s.Lost == 0 {
+		fmt.Fprintf(stderr, "tcptrace: %d transitions are missing though no event was lost: this kernel did not run our programs then\n", s.Untold)
+	}
 	if s.Dropped > 0 {
 		fmt.Fprintf(stderr, "tcptrace: %d connections were not followed to their end: too many at once\n", s.Dropped)
 	}

@@ -94,8 +94,35 @@ type Span struct {
 	Begin      event.Time
 	End        event.Time // 0 while the stay lasts
 	State      tcp.State
-	BeginKnown bool // false: Begin is when we first knew of it, the stay was at least this long
+	BeginKnown bool // false: Begin is when we first knew of it
+	EndUnknown bool // it ended at some time before End, which is when we knew that it had
 }
+
+// A Bound says what the time between a span's Begin and End is.
+type Bound uint8
+
+const (
+	Exact   Bound = iota
+	AtLeast       // the stay began before
+	AtMost        // the stay ended before
+	Unbound       // both
+)
+
+// Bound says what s.End less s.Begin is of the stay.
+func (s *Span) Bound() Bound {
+	switch {
+	case s.BeginKnown && !s.EndUnknown:
+		return Exact
+	case !s.EndUnknown:
+		return AtLeast
+	case s.BeginKnown:
+		return AtMost
+	}
+	return Unbound
+}
+
+// And is the bound of a sum of two times with these bounds.
+func (b Bound) And(c Bound) Bound { return b | c }
 
 // A Connection is all that is known of one socket's life: as a request
 // socket, a full socket and a timewait socket. The tracker owns and changes
@@ -180,6 +207,10 @@ const (
 	Owned     // Conn.Owner became known, or better known, apart from any transition
 	Found     // Conn, older than the trace or its begin lost, was found in state New
 	Corrected // Conn was found in New, where we believed it in Old: events are missing
+	Dropped   // a packet was: Event has the reason; Conn is nil where no socket was found
+	QueueFull // of the listener Conn, or of one that is not known: then Conn is nil
+	Failed    // a system call of Task; Conn is nil where the call came to no socket
+	Orphaned  // Conn is in FIN_WAIT2 and no process holds it any more: tcp_fin_timeout counts
 )
 
 // A Change is one thing that the tracker has understood.
@@ -203,8 +234,8 @@ type Change struct {
 	Illegal      bool          // no TCP makes this transition: an event is missing
 	Task         event.Task    // who caused it, where a process did
 
-	// Event is the fact behind a Retransmitted, ResetSent, ResetReceived or
-	// Lost change, valid until the handler returns.
+	// Event is the fact behind a Retransmitted, ResetSent, ResetReceived,
+	// Dropped, QueueFull, Failed or Lost change, valid until the handler returns.
 	Event *event.Event
 	Class Class // of a Retransmitted
 }

@@ -67,7 +67,7 @@ func (r *record) fill(s step) (inState time.Duration, known bool) {
 	if i > 0 {
 		before := &r.Spans[i-1]
 		at = max(at, before.Begin)
-		before.End = at
+		before.End, before.EndUnknown = at, false
 		inState, known = at.Sub(before.Begin), before.BeginKnown
 	} else {
 		birth = s.old == tcp.Close || s.old == tcp.Listen

@@ -82,7 +82,7 @@ func TestTracker_MissingTransition(t *testing.T) {
 	tr := story(t, connectedTold+`
 		3s client/c1:4000 CLOSE_WAIT>LAST_ACK ?
 		3.001s client/c1:4000 LAST_ACK>CLOSE 1ms
-		3.001s client/c1:4000 ended fin incomplete SYN_SENT=1ms ESTABLISHED=1.999s CLOSE_WAIT=~0s LAST_ACK=1ms`,
+		3.001s client/c1:4000 ended fin incomplete SYN_SENT=1ms ESTABLISHED=1.999s~ CLOSE_WAIT=~0s LAST_ACK=1ms`,
 		c.connected(1*s),
 		c.state(3*s, tcp.CloseWait, tcp.LastAck),
 		c.state(3*s+1*ms, tcp.LastAck, tcp.Close))
@@ -111,7 +111,7 @@ func TestTracker_TimeWaitBeginsOutOfFinWait1(t *testing.T) {
 	story(t, connectedTold+`
 		2s client/c1:4000 ESTABLISHED>FIN_WAIT1 999ms
 		5s client/c1:4000 FIN_WAIT2>CLOSE >=2.9s expired
-		5s client/c1:4000 ended fin_wait2_timeout incomplete SYN_SENT=1ms ESTABLISHED=999ms FIN_WAIT1=100ms FIN_WAIT2=~2.9s`,
+		5s client/c1:4000 ended fin_wait2_timeout incomplete SYN_SENT=1ms ESTABLISHED=999ms FIN_WAIT1=100ms~ FIN_WAIT2=~2.9s`,
 		c.connected(1*s),
 		c.state(2*s, tcp.Established, tcp.FinWait1),
 		c.timeWaitBegin(2100*ms, tcp.FinWait2),
@@ -176,7 +176,7 @@ func TestTracker_EndComesFirst(t *testing.T) {
 		1.001s server/51:80 SYN_RECV>ESTABLISHED 1ms
 		2s server/51:80 ESTABLISHED>CLOSE_WAIT 999ms
 		3.0001s server/51:80 LAST_ACK>CLOSE ?
-		3.0001s server/51:80 ended fin incomplete SYN_RECV=1ms ESTABLISHED=999ms CLOSE_WAIT=1.0001s LAST_ACK=~0s
+		3.0001s server/51:80 ended fin incomplete SYN_RECV=1ms ESTABLISHED=999ms CLOSE_WAIT=1.0001s~ LAST_ACK=~0s
 		3s server/51:80 CLOSE_WAIT>LAST_ACK ?`,
 		c.accepted(1*s),
 		c.state(2*s, tcp.Established, tcp.CloseWait),
@@ -246,7 +246,7 @@ func TestTracker_NegativeStayIsNone(t *testing.T) {
 func TestTracker_DeathAfterRebirth(t *testing.T) {
 	c := aClient
 	tr := story(t, connectedTold+`
-		5s client/c1:4000 ended incomplete SYN_SENT=1ms ESTABLISHED=3.999s
+		5s client/c1:4000 ended incomplete SYN_SENT=1ms ESTABLISHED=3.999s~
 		5s client/c1:4000 CLOSE>SYN_SENT ?
 		16m40s client/c1:4000 ended open SYN_SENT=...`,
 		c.connected(1*s),

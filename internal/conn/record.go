@@ -151,7 +151,8 @@ func (r *record) spoil() {
 func (t *Tracker) enter(r *record, s tcp.State, at event.Time, known bool) {
 	t.stats.States[r.State]--
 	t.stats.States[s]++
-	r.Spans[len(r.Spans)-1].End = at
+	last := &r.Spans[len(r.Spans)-1]
+	last.End, last.EndUnknown = at, !known
 	r.State, r.Since, r.SinceKnown = s, at, known
 	if s == tcp.Close {
 		return

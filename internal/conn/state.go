@@ -99,7 +99,8 @@ func (t *Tracker) vanish(r *record, at event.Time) {
 	t.release(r)
 	r.spoil()
 	r.Closed = max(at, r.Since)
-	r.Spans[len(r.Spans)-1].End = r.Closed
+	last := &r.Spans[len(r.Spans)-1]
+	last.End, last.EndUnknown = r.Closed, true
 	t.over(r, r.Closed, false)
 }
 

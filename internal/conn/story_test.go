@@ -20,8 +20,8 @@ import (
 //
 // is a Transition of the connection with cookie 0xc1 and local port 4000 after
 // 1 ms in SYN_SENT. ">=1ms" stands for a time known to be longer, "?" for one
-// that is not known. An Ended lists the spans; "~" marks those whose begin is
-// not known.
+// that is not known. An Ended lists the spans; "~" before the time marks those
+// whose begin is not known, and after it those whose end is not.
 
 // A socket is one end of a connection, in the story.
 type socket struct {
@@ -306,6 +306,9 @@ func endWords(c *Connection) []string {
 		}
 		if !s.BeginKnown {
 			long = "~" + long
+		}
+		if s.EndUnknown {
+			long += "~"
 		}
 		w = append(w, s.State.String()+"="+long)
 	}

@@ -153,7 +153,7 @@ func TestTracker_OrphanFinWait2_FinUnseen(t *testing.T) {
 	story(t, inFinWait2Told+`
 		1m6s client/c1:4000 FIN_WAIT2>TIME_WAIT ?
 		1m6s client/c1:4000 TIME_WAIT>CLOSE ? expired
-		1m6s client/c1:4000 ended fin owner=curl/close closer=curl/close SYN_SENT=1ms ESTABLISHED=999ms FIN_WAIT1=1ms FIN_WAIT2=1m3.999s TIME_WAIT=~0s`,
+		1m6s client/c1:4000 ended fin owner=curl/close closer=curl/close SYN_SENT=1ms ESTABLISHED=999ms FIN_WAIT1=1ms FIN_WAIT2=1m3.999s~ TIME_WAIT=~0s`,
 		orphan(c),
 		c.timeWaitEnd(66*s, tcp.TimeWait, event.CauseExpired),
 	)
@@ -247,7 +247,7 @@ func TestTracker_ReconnectDuringTimeWait(t *testing.T) {
 	c := aClient
 	tr := story(t, inFinWait2Told+`
 		2.002s client/c1:4000 FIN_WAIT2>TIME_WAIT 1ms
-		9s client/c1:4000 ended incomplete owner=curl/close closer=curl/close SYN_SENT=1ms ESTABLISHED=999ms FIN_WAIT1=1ms FIN_WAIT2=1ms TIME_WAIT=6.998s
+		9s client/c1:4000 ended incomplete owner=curl/close closer=curl/close SYN_SENT=1ms ESTABLISHED=999ms FIN_WAIT1=1ms FIN_WAIT2=1ms TIME_WAIT=6.998s~
 		9s client/c1:4000 CLOSE>SYN_SENT ?
 		9.001s client/c1:4000 SYN_SENT>ESTABLISHED 1ms
 		16m40s client/c1:4000 ended open SYN_SENT=1ms ESTABLISHED=...`,

@@ -44,7 +44,8 @@ func (w *writer) connection(ch *conn.Change, clock event.Clock) {
 }
 
 // spans writes the states in order. A stay whose begin was not seen has
-// at_least_ns in place of ns; the last one of an open connection lasts on.
+// at_least_ns in place of ns, and one whose end was not seen at_most_ns; the
+// last one of an open connection lasts on.
 func (w *writer) spans(c *conn.Connection, until event.Time) {
 	if len(c.Spans) == 0 {
 		return
@@ -58,17 +59,26 @@ func (w *writer) spans(c *conn.Connection, until event.Time) {
 		w.comma()
 		w.b = append(w.b, '{')
 		w.state("state", s.State)
-		switch ns := int64(length(s, until)); {
-		case s.BeginKnown:
-			w.int("ns", ns)
-		case ns > 0:
-			w.int("at_least_ns", ns)
-		}
+		w.stay(s, until)
 		w.close('}')
 	}
 	w.close(']')
 	if c.SpansCut > 0 {
 		w.int("states_cut", int64(c.SpansCut))
+	}
+}
+
+// stay writes how long s lasted.
+func (w *writer) stay(s *conn.Span, until event.Time) {
+	switch ns := int64(length(s, until)); s.Bound() {
+	case conn.Exact:
+		w.int("ns", ns)
+	case conn.AtLeast:
+		if ns > 0 {
+			w.int("at_least_ns", ns)
+		}
+	case conn.AtMost:
+		w.int("at_most_ns", ns)
 	}
 }
 
@@ -82,12 +92,13 @@ func length(s *conn.Span, until event.Time) time.Duration {
 	return s.End.Sub(s.Begin)
 }
 
-// durations writes the time in each state. A state of which some time is not
-// known, or a stay was cut, goes into durations_at_least.
+// durations writes the time in each state. A state of which some time was not
+// seen, or a stay was cut, goes into durations_at_least, and one in which it
+// was for less time than it was believed to be into durations_at_most.
 func (w *writer) durations(c *conn.Connection, until event.Time) {
 	var total [tcp.NumStates]time.Duration
-	var seen, partly [tcp.NumStates]bool
-	anyWhole, anyPartly := false, false
+	var bound [tcp.NumStates]conn.Bound
+	var seen [tcp.NumStates]bool
 	for i := range c.Spans {
 		s := &c.Spans[i]
 		if !isStay(s) {
@@ -95,27 +106,29 @@ func (w *writer) durations(c *conn.Connection, until event.Time) {
 		}
 		total[s.State] += length(s, until)
 		seen[s.State] = true
-		partly[s.State] = partly[s.State] || !s.BeginKnown || c.SpansCut > 0
-	}
-	for s := range seen {
-		seen[s] = seen[s] && (total[s] > 0 || !partly[s])
-		anyWhole = anyWhole || seen[s] && !partly[s]
-		anyPartly = anyPartly || seen[s] && partly[s]
-	}
-	write := func(name string, want bool) {
-		w.open(name, '{')
-		for s := tcp.Established; s < tcp.NumStates; s++ {
-			if seen[s] && partly[s] == want {
-				w.int(s.String(), int64(total[s]))
-			}
+		bound[s.State] = bound[s.State].And(s.Bound())
+		if c.SpansCut > 0 {
+			bound[s.State] = bound[s.State].And(conn.AtLeast)
 		}
-		w.close('}')
 	}
-	if anyWhole {
-		write("durations", false)
-	}
-	if anyPartly {
-		write("durations_at_least", true)
+	for _, of := range []struct {
+		name  string
+		bound conn.Bound
+	}{{"durations", conn.Exact}, {"durations_at_least", conn.AtLeast}, {"durations_at_most", conn.AtMost}} {
+		begun := false
+		for s := tcp.Established; s < tcp.NumStates; s++ {
+			if !seen[s] || bound[s] != of.bound || of.bound == conn.AtLeast && total[s] == 0 {
+				continue
+			}
+			if !begun {
+				w.open(of.name, '{')
+				begun = true
+			}
+			w.int(s.String(), int64(total[s]))
+		}
+		if begun {
+			w.close('}')
+		}
 	}
 }
 

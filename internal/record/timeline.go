@@ -51,12 +51,7 @@ func (w *writer) life(r *timeline.Connection, until event.Time, clock event.Cloc
 		w.b = append(w.b, '{')
 		w.state("state", s.State)
 		w.int("begin_ns", int64(s.Begin.Sub(begin)))
-		switch ns := int64(length(s, until)); {
-		case s.BeginKnown:
-			w.int("ns", ns)
-		case ns > 0:
-			w.int("at_least_ns", ns)
-		}
+		w.stay(s, until)
 		w.close('}')
 	}
 	w.close(']')

@@ -94,7 +94,7 @@ func (l *line) spans(c *conn.Change) {
 		l.text(sep)
 		l.state(stay.State)
 		l.text(" ")
-		l.b = appendAtLeast(l.b, end.Sub(stay.Begin), stay.BeginKnown)
+		l.b = appendBound(l.b, end.Sub(stay.Begin), stay.Bound())
 		sep = " "
 	}
 }

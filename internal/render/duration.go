@@ -3,6 +3,8 @@ package render
 import (
 	"strconv"
 	"time"
+
+	"github.com/tcptrace/tcptrace/internal/conn"
 )
 
 // AppendDuration appends d in at most seven columns, with three digits or so:
@@ -58,4 +60,15 @@ func appendAtLeast(b []byte, d time.Duration, known bool) []byte {
 		return AppendDuration(append(b, ">="...), d)
 	}
 	return append(b, '-')
+}
+
+// appendBound appends a time of which only a bound may be known.
+func appendBound(b []byte, d time.Duration, bound conn.Bound) []byte {
+	switch bound {
+	case conn.AtMost:
+		return AppendDuration(append(b, "<="...), d)
+	case conn.Unbound:
+		return append(b, '-')
+	}
+	return appendAtLeast(b, d, bound == conn.Exact)
 }

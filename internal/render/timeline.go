@@ -137,7 +137,7 @@ func ending(b []byte, r *timeline.Row, short bool) []byte {
 		if now := r.Current; now.State != r.Longest.State && now.State.Valid() && letters[now.State] != 0 {
 			l.text(" ")
 			l.b = append(l.b, letters[now.State], ' ')
-			l.b = appendAtLeast(l.b, now.For, now.Known)
+			l.b = appendBound(l.b, now.For, now.Bound)
 		}
 	}
 	return l.b
@@ -174,7 +174,7 @@ func (t *Timeline) measure(c *timeline.Chart) timelineWidths {
 		for i := range p.Rows {
 			r := &p.Rows[i]
 			w.label = max(w.label, len(label(buf[:0], r.Conn, width >= longWidth)))
-			w.longest = max(w.longest, len("E ")+len(appendAtLeast(buf[:0], r.Longest.For, r.Longest.Known)))
+			w.longest = max(w.longest, len("E ")+len(appendBound(buf[:0], r.Longest.For, r.Longest.Bound)))
 			w.life = max(w.life, len(appendAtLeast(buf[:0], r.Life, r.LifeKnown)))
 			w.end = max(w.end, len(ending(buf[:0], r, width < shortWidth)))
 		}

@@ -182,7 +182,7 @@ func (l *line) row(t *Timeline, w *timelineWidths, r *timeline.Row) {
 	} else {
 		l.text("-")
 	}
-	l.right(r.Longest.For, r.Longest.Known, w.longest-1)
+	l.rightBound(r.Longest.For, r.Longest.Bound, w.longest-1)
 	l.text(" ")
 	l.right(r.Life, r.LifeKnown, w.life)
 	l.text("  ")

@@ -131,8 +131,16 @@ func (l *line) corrected(c *conn.Change) {
 
 // right writes a time to the right of its column.
 func (l *line) right(d time.Duration, known bool, width int) {
+	bound := conn.Exact
+	if !known {
+		bound = conn.AtLeast
+	}
+	l.rightBound(d, bound, width)
+}
+
+func (l *line) rightBound(d time.Duration, bound conn.Bound, width int) {
 	var buf [24]byte
-	text := appendAtLeast(buf[:0], d, known)
+	text := appendBound(buf[:0], d, bound)
 	for n := len(text); n < width; n++ {
 		l.b = append(l.b, ' ')
 	}

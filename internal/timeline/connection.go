@@ -109,7 +109,7 @@ func (r *Connection) hasBeenIn(states []tcp.State) bool {
 type Stay struct {
 	State tcp.State
 	For   time.Duration
-	Known bool // its begin was seen: else it was at least so long
+	Bound conn.Bound
 }
 
 // longest returns the state that r was in for longest. TIME_WAIT, which lasts
@@ -117,14 +117,17 @@ type Stay struct {
 func (r *Connection) longest(now event.Time) Stay {
 	until := r.Until(now)
 	var sum [tcp.NumStates]time.Duration
-	var partly [tcp.NumStates]bool
+	var bound [tcp.NumStates]conn.Bound
 	for i := range r.Spans {
 		s := &r.Spans[i]
 		if !s.State.Valid() || s.State == tcp.Close {
 			continue
 		}
 		sum[s.State] += spanEnd(s, until).Sub(s.Begin)
-		partly[s.State] = partly[s.State] || !s.BeginKnown || r.SpansCut > 0
+		bound[s.State] = bound[s.State].And(s.Bound())
+		if r.SpansCut > 0 {
+			bound[s.State] = bound[s.State].And(conn.AtLeast)
+		}
 	}
 	best := tcp.Unknown
 	for i := range r.Spans {
@@ -136,12 +139,16 @@ func (r *Connection) longest(now event.Time) Stay {
 			best = s
 		}
 	}
-	return Stay{best, sum[best], best != tcp.Unknown && !partly[best]}
+	return Stay{best, sum[best], bound[best]}
 }
 
 // current returns the stay that lasts while r is open.
 func (r *Connection) current(now event.Time) Stay {
-	return Stay{r.State, r.Until(now).Sub(r.Since), r.SinceKnown}
+	bound := conn.Exact
+	if !r.SinceKnown {
+		bound = conn.AtLeast
+	}
+	return Stay{r.State, r.Until(now).Sub(r.Since), bound}
 }
 
 func spanEnd(s *conn.Span, until event.Time) event.Time {

@@ -80,7 +80,7 @@ func (p *process) include(r *Connection, at event.Time) {
 		switch {
 		case !s.State.Valid() || s.State == tcp.Close:
 		case s.End == 0:
-		case !s.BeginKnown:
+		case s.Bound() != conn.Exact:
 			p.older[s.State]++
 		default:
 			p.samples[s.State].add(s.End.Sub(s.Begin))

@@ -61,6 +61,10 @@ type Summary struct {
 	Records uint64 // made by the sink
 	Lost    uint64 // events that the kernel side had no room for
 
+	// Untold counts transitions that must have been, by what came after them,
+	// and that no event told of.
+	Untold uint64
+
 	// Unjudged counts connections that were left out because what the filter
 	// asks for, their process as a rule, never became known.
 	Unjudged uint64
@@ -113,7 +117,8 @@ func (t *Trace) Run(ctx context.Context, source Source, sink Sink) (Summary, err
 	err := source.Run(ctx, t.handle)
 	t.tracker.Finish(t.now(), t.emit)
 	t.flush()
-	t.summary.Dropped = t.tracker.Stats().Evicted
+	stats := t.tracker.Stats()
+	t.summary.Dropped, t.summary.Untold = stats.Evicted, stats.Missing
 	t.summary.Unjudged, t.summary.Overflown = t.gate.unjudged, t.gate.overflown
 	if t.err != nil && t.err != errFull {
 		err = errors.Join(t.err, err)
