@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -13,6 +14,7 @@ import (
 
 func newDoctor() *cobra.Command {
 	var out output
+	var hooks string
 	cmd := &cobra.Command{
 		Use:   "doctor [flags]",
 		Short: "Say what this kernel and these privileges allow",
@@ -27,16 +29,19 @@ The exit status is 0 where connections can be traced, 1 where they cannot.`,
 		Example: `  sudo tcptrace doctor
   sudo tcptrace doctor -o json | jq -r 'select(.grade != "exact") | .name'`,
 		Args: noArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error { return doctor(cmd.OutOrStdout(), &out) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return doctor(cmd.OutOrStdout(), &out, hooks) },
 	}
-	addFlags(cmd, flagGroup{"What is printed", out.flags()})
+	what := newFlagSet()
+	what.Var(word{&hooks, hookNames}, "hooks", "with `HOW` to see SYN_RECV and TIME_WAIT: "+strings.Join(hookNames, " or ")+" (default: the best that this kernel has)")
+	addFlags(cmd, flagGroup{"What is printed", out.flags()}, flagGroup{"What is examined", what})
+	completeWords(cmd, "hooks", hookNames...)
 	out.complete(cmd)
 	return cmd
 }
 
 // doctor prints the table. Without transitions there is nothing to trace.
-func doctor(stdout io.Writer, out *output) error {
-	capabilities, err := probe.Examine()
+func doctor(stdout io.Writer, out *output, hooks string) error {
+	capabilities, err := probe.Examine(hooks)
 	if out.format == "json" {
 		if err := writeCapabilities(stdout, capabilities); err != nil {
 			return err

@@ -141,9 +141,10 @@ func (k *kernel) endCauses() Capability {
 }
 
 // Examine loads and attaches the programs for a moment, to say what can be
-// traced here. It returns the error of Open where nothing can.
-func Examine() ([]Capability, error) {
-	s, err := Open(Options{RingBytes: 1 << 16})
+// traced here, by the hooks of that name if it is not empty: see Options. It
+// returns the error of Open where nothing can.
+func Examine(hooks string) ([]Capability, error) {
+	s, err := Open(Options{RingBytes: 1 << 16, Hooks: hooks})
 	if err != nil {
 		return nil, err
 	}

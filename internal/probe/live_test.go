@@ -4,6 +4,7 @@ package probe_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"net/netip"
 	"os"
@@ -39,6 +40,17 @@ type sighting struct {
 	sent        uint64 // that the kernel side says to have sent
 }
 
+// hooks is Options.Hooks of every live test that leaves it open.
+var hooks = flag.String("hooks", "", "see minisockets by fentry or by timers; the default is the best that this kernel has")
+
+// open is probe.Open with the hooks that the tests are to use.
+func open(options probe.Options) (*probe.Source, error) {
+	if options.Hooks == "" {
+		options.Hooks = *hooks
+	}
+	return probe.Open(options)
+}
+
 // watch runs the story under a live source that sees only the story's
 // namespaces, and returns what the tracker made of it.
 func watch(t *testing.T, name string, params lab.Params, options probe.Options) (truth *lab.Truth, seen *sighting) {
@@ -63,7 +75,7 @@ func watchOnce(t *testing.T, name string, params lab.Params, options probe.Optio
 	var source *probe.Source
 	params.Ready = func(netns []uint32) error {
 		options.Filter.NetNS = netns
-		if source, err = probe.Open(options); err != nil {
+		if source, err = open(options); err != nil {
 			return err
 		}
 		go func() { done <- source.Run(ctx, w.handle) }()
@@ -283,7 +295,7 @@ func TestLive_Stories(t *testing.T) {
 // the causes are read.
 func TestLive_Causes_BesideOtherTracers(t *testing.T) {
 	for range 3 {
-		other, err := probe.Open(probe.Options{RingBytes: os.Getpagesize(), NoSweep: true})
+		other, err := open(probe.Options{RingBytes: os.Getpagesize(), NoSweep: true})
 		if err != nil {
 			t.Fatal(err)
 		}

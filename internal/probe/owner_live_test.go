@@ -161,7 +161,7 @@ func needRing(t *testing.T) {
 func seesAccept(t *testing.T, options probe.Options) (exact, byFunction bool) {
 	t.Helper()
 	options.NoSweep = true
-	source, err := probe.Open(options)
+	source, err := open(options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -454,7 +454,7 @@ func startTracing(t *testing.T, options probe.Options) (*tracing, error) {
 		tr.batched.Broadcast()
 	}
 	var err error
-	if tr.source, err = probe.Open(options); err != nil {
+	if tr.source, err = open(options); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(t.Context())

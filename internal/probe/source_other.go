@@ -18,7 +18,7 @@ type Source struct{}
 func Open(Options) (*Source, error) { return nil, errNotLinux }
 
 // Examine returns no capabilities and an error.
-func Examine() ([]Capability, error) { return nil, errNotLinux }
+func Examine(string) ([]Capability, error) { return nil, errNotLinux }
 
 func (*Source) Run(context.Context, event.Handler) error { return errNotLinux }
 func (*Source) Clock() event.Clock                       { return event.Clock{} }
