@@ -138,7 +138,11 @@ func (j *judge) hear(c *Change) {
 		if c.Event != nil || !c.Conn.Owner.Known() {
 			j.t.Errorf("%s: event %v", line(c), c.Event)
 		}
-	case Lost, ResetSent, ResetReceived, Retransmitted:
+	case Orphaned:
+		if c.Event != nil || c.Conn.State != tcp.FinWait2 {
+			j.t.Errorf("%s: event %v, in %v", line(c), c.Event, c.Conn.State)
+		}
+	case Lost, ResetSent, ResetReceived, Retransmitted, Dropped, QueueFull, Failed:
 		if c.Event == nil {
 			j.t.Errorf("%s: no event", line(c))
 		}

@@ -130,6 +130,7 @@ func TestTracker_CloseAfterShutdownIsNoTransition(t *testing.T) {
 		1.001s client/c1:4000 SYN_SENT>ESTABLISHED 1ms
 		2s client/c1:4000 ESTABLISHED>FIN_WAIT1 999ms
 		2.001s client/c1:4000 FIN_WAIT1>FIN_WAIT2 1ms
+		9s client/c1:4000 orphaned
 		16m40s client/c1:4000 ended open owner=ssh/close closer=ssh/close SYN_SENT=1ms ESTABLISHED=999ms FIN_WAIT1=1ms FIN_WAIT2=...`,
 		c.connected(1*s),
 		c.state(2*s, tcp.Established, tcp.FinWait1),

@@ -223,7 +223,7 @@ func TestTracker_CloseBeforeTimeWaitBegin(t *testing.T) {
 // ran out).
 func TestTracker_TimeWaitEndsTwice(t *testing.T) {
 	c := aClient
-	story(t, inFinWait2Told+`
+	story(t, orphanTold+`
 		5s client/c1:4000 FIN_WAIT2>CLOSE 2.999s expired
 		5s client/c1:4000 ended fin_wait2_timeout owner=curl/close closer=curl/close SYN_SENT=1ms ESTABLISHED=999ms FIN_WAIT1=1ms FIN_WAIT2=2.999s`,
 		orphan(c),

@@ -263,6 +263,10 @@ func line(c *Change) string {
 		w = append(w, "corrected", c.Old.String()+">"+c.New.String())
 	case Owned:
 		w = append(w, "owned", c.Conn.Owner.Via.String())
+	case Orphaned:
+		w = append(w, "orphaned")
+	case Dropped, QueueFull, Failed:
+		w = append(w, c.Event.Kind.String())
 	case Lost:
 		w = append(w, "lost", fmt.Sprint(c.Event.Loss.Count))
 	case Ended:

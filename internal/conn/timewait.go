@@ -23,6 +23,10 @@ func (t *Tracker) timeWaitBegin(ev *event.Event, r *record) {
 	}
 	first := !r.mini
 	r.mini = true
+	if ev.New == tcp.FinWait2 && r.State == tcp.FinWait2 && first {
+		t.change = Change{Kind: Orphaned, Time: ev.Time, Conn: &r.Connection, New: tcp.FinWait2}
+		t.emit(&t.change)
+	}
 	switch {
 	case r.State == tcp.TimeWait:
 		// Set again, or the FIN was reported before.

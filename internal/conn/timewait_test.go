@@ -23,6 +23,10 @@ const inFinWait2Told = `
 	2.001s client/c1:4000 FIN_WAIT1>FIN_WAIT2 1ms
 `
 
+const orphanTold = inFinWait2Told + `
+	2.001s client/c1:4000 orphaned
+`
+
 // orphan is the timewait socket made at once for a closed socket in FIN_WAIT2.
 func orphan(c socket) []*event.Event {
 	return events(inFinWait2(c), c.timeWaitBegin(2*s+1*ms, tcp.FinWait2), c.state(2*s+1*ms, tcp.FinWait2, tcp.Close))
@@ -122,7 +126,7 @@ func TestTracker_AdvanceSettles(t *testing.T) {
 
 func TestTracker_OrphanFinWait2_PeerCloses(t *testing.T) {
 	c := aClient
-	story(t, inFinWait2Told+`
+	story(t, orphanTold+`
 		5s client/c1:4000 FIN_WAIT2>TIME_WAIT 2.999s
 		1m6s client/c1:4000 TIME_WAIT>CLOSE 1m1s expired
 		1m6s client/c1:4000 ended fin owner=curl/close closer=curl/close SYN_SENT=1ms ESTABLISHED=999ms FIN_WAIT1=1ms FIN_WAIT2=2.999s TIME_WAIT=1m1s`,
@@ -136,7 +140,7 @@ func TestTracker_OrphanFinWait2_PeerCloses(t *testing.T) {
 // Where no hook sees the FIN, the timer that it sets again tells of it.
 func TestTracker_OrphanFinWait2_PeerCloses_TimerTells(t *testing.T) {
 	c := aClient
-	story(t, inFinWait2Told+`
+	story(t, orphanTold+`
 		5s client/c1:4000 FIN_WAIT2>TIME_WAIT 2.999s
 		1m6s client/c1:4000 TIME_WAIT>CLOSE 1m1s expired
 		1m6s client/c1:4000 ended fin owner=curl/close closer=curl/close SYN_SENT=1ms ESTABLISHED=999ms FIN_WAIT1=1ms FIN_WAIT2=2.999s TIME_WAIT=1m1s`,
@@ -150,7 +154,7 @@ func TestTracker_OrphanFinWait2_PeerCloses_TimerTells(t *testing.T) {
 // Neither hook saw it: the end tells that there was a FIN, not when.
 func TestTracker_OrphanFinWait2_FinUnseen(t *testing.T) {
 	c := aClient
-	story(t, inFinWait2Told+`
+	story(t, orphanTold+`
 		1m6s client/c1:4000 FIN_WAIT2>TIME_WAIT ?
 		1m6s client/c1:4000 TIME_WAIT>CLOSE ? expired
 		1m6s client/c1:4000 ended fin owner=curl/close closer=curl/close SYN_SENT=1ms ESTABLISHED=999ms FIN_WAIT1=1ms FIN_WAIT2=1m3.999s~ TIME_WAIT=~0s`,
@@ -161,7 +165,7 @@ func TestTracker_OrphanFinWait2_FinUnseen(t *testing.T) {
 
 func TestTracker_OrphanFinWait2_Expires(t *testing.T) {
 	c := aClient
-	story(t, inFinWait2Told+`
+	story(t, orphanTold+`
 		5s client/c1:4000 FIN_WAIT2>CLOSE 2.999s expired
 		5s client/c1:4000 ended fin_wait2_timeout owner=curl/close closer=curl/close SYN_SENT=1ms ESTABLISHED=999ms FIN_WAIT1=1ms FIN_WAIT2=2.999s`,
 		orphan(c),
@@ -171,7 +175,7 @@ func TestTracker_OrphanFinWait2_Expires(t *testing.T) {
 
 func TestTracker_OrphanFinWait2_PeerResets(t *testing.T) {
 	c := aClient
-	story(t, inFinWait2Told+`
+	story(t, orphanTold+`
 		5s client/c1:4000 FIN_WAIT2>CLOSE 2.999s reset
 		5s client/c1:4000 ended reset_received owner=curl/close closer=curl/close SYN_SENT=1ms ESTABLISHED=999ms FIN_WAIT1=1ms FIN_WAIT2=2.999s`,
 		orphan(c),
@@ -182,7 +186,7 @@ func TestTracker_OrphanFinWait2_PeerResets(t *testing.T) {
 // Data for a closed socket: we send the RST.
 func TestTracker_OrphanFinWait2_DataArrives(t *testing.T) {
 	c := aClient
-	story(t, inFinWait2Told+`
+	story(t, orphanTold+`
 		5s client/c1:4000 reset sent in FIN_WAIT2
 		5s client/c1:4000 FIN_WAIT2>CLOSE 2.999s reset
 		5s client/c1:4000 ended reset_sent owner=curl/close closer=curl/close SYN_SENT=1ms ESTABLISHED=999ms FIN_WAIT1=1ms FIN_WAIT2=2.999s`,

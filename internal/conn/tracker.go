@@ -148,6 +148,12 @@ func (t *Tracker) handle(ev *event.Event) {
 		t.used(ev, r, ViaAccept)
 	case event.Seen:
 		t.seen(ev, r)
+	case event.Dropped:
+		t.notice(Dropped, ev, r)
+	case event.QueueFull:
+		t.notice(QueueFull, ev, r)
+	case event.Failed:
+		t.notice(Failed, ev, r)
 	default:
 		t.stats.Stray++
 	}
