@@ -40,10 +40,10 @@ static __always_inline void *reserve(const struct tt_head *head, __u64 size)
 
 	if (!tally)
 		return NULL;
-	add_one(&tally->sent[head->kind & 15]);
+	add_one(&tally->sent[head->kind & (TT_NUM_KINDS - 1)]);
 	room = bpf_ringbuf_reserve(&events, size, 0);
 	if (!room) {
-		add_one(&tally->lost[head->kind & 15]);
+		add_one(&tally->lost[head->kind & (TT_NUM_KINDS - 1)]);
 		return NULL;
 	}
 	*room = *head;

@@ -26,7 +26,8 @@ enum tt_kind {
 	TT_TOTALS,	      // struct tt_totals
 	TT_USED,	      // struct tt_transition: a process reads for the first time
 	TT_ACCEPTED,	      // struct tt_transition: a process accepted the connection
-	TT_NUM_KINDS = 16, // room to spare: a mask keeps an index in bounds
+	TT_CONGESTION,	      // struct tt_retransmit, without a segment
+	TT_NUM_KINDS = 32, // room to spare: a mask keeps an index in bounds
 };
 
 // Why a request socket ended without a child, in tt_head.cause.
@@ -44,6 +45,8 @@ enum tt_flag {
 	TT_F_HEAD = 4,	       // the segment is the first unacknowledged one
 	TT_F_FIN_RECEIVED = 8, // bytes_received counts the peer's FIN
 	TT_F_FIN_ACKED = 16,   // bytes_acked counts ours
+	TT_F_UNDO = 32,	       // undo_marker is set: what was done for loss can be undone
+	TT_F_TIMEOUT = 64,     // the retransmission timer ran out
 };
 
 // Bits of tt_reset.facts.
@@ -110,8 +113,13 @@ struct tt_retransmit {
 	__u8 retransmits; // timeouts since the last ACK
 	__u8 sacked;	  // TCPCB_*
 	__u8 tcp_flags;	  // TCPHDR_*
-	__u8 pad[3];
+	__u8 old_ca_state; // of TT_CONGESTION
+	__u8 pad[2];
 	__u16 segments;	  // on the wire, as the kernel's RetransSegs counts them
+	__u32 dsacks;	  // copies that the peer reported to have got, so far
+	__u32 total;	  // segments that the socket sent again, this one included
+	__s32 undo_retrans;
+	__u32 pad2;
 };
 
 struct tt_reset {
@@ -155,7 +163,7 @@ _Static_assert(sizeof(struct tt_head) == 64, "one cache line");
 _Static_assert(sizeof(struct tt_task) == 32, "layout");
 _Static_assert(sizeof(struct tt_transition) == 96, "layout");
 _Static_assert(sizeof(struct tt_timewait_end) == 128, "layout");
-_Static_assert(sizeof(struct tt_retransmit) == 96, "layout");
+_Static_assert(sizeof(struct tt_retransmit) == 112, "layout");
 _Static_assert(sizeof(struct tt_reset) == 120, "layout");
 _Static_assert(sizeof(struct tt_totals) == 104, "layout");
 

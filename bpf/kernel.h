@@ -63,6 +63,9 @@ enum {
 	TCP_NEW_SYN_RECV = 12,
 };
 
+// include/uapi/linux/tcp.h, enum tcp_ca_state
+enum { TCP_CA_LOSS = 4 };
+
 // include/linux/socket.h
 enum {
 	AF_INET = 2,
@@ -189,6 +192,11 @@ struct tcp_sock {
 	__u32 write_seq;
 	__u32 rcv_nxt;
 	__u32 copied_seq;
+	__u32 snd_wnd;
+	__u32 total_retrans; // segments
+	__u32 dsack_dups;
+	__u32 undo_marker; // 0: nothing can be undone
+	int undo_retrans;  // segments sent again that are not known to be needless; -1: not known
 	int linger2; // TCP_LINGER2; negative: do not wait for the peer's FIN
 };
 

@@ -29,6 +29,23 @@ static __always_inline void read_congestion(struct tt_retransmit *out, const str
 	out->ca_state = BPF_CORE_READ_BITFIELD_PROBED(icsk, icsk_ca_state);
 	out->pending = BPF_CORE_READ(icsk, icsk_pending);
 	out->retransmits = BPF_CORE_READ(icsk, icsk_retransmits);
+	out->dsacks = BPF_CORE_READ(tp, dsack_dups);
+	out->total = BPF_CORE_READ(tp, total_retrans);
+	out->undo_retrans = BPF_CORE_READ(tp, undo_retrans);
+	out->old_ca_state = out->ca_state;
+	out->pad[0] = 0;
+	out->pad[1] = 0;
+	out->pad2 = 0;
+}
+
+static __always_inline void no_segment(struct tt_retransmit *out)
+{
+	out->seq = 0;
+	out->bytes = 0;
+	out->unsent_err = 0;
+	out->sacked = 0;
+	out->tcp_flags = 0;
+	out->segments = 0;
 }
 
 static __always_inline int retransmitted(const struct sock *sk, const struct sk_buff *skb, int err)
@@ -53,7 +70,6 @@ static __always_inline int retransmitted(const struct sock *sk, const struct sk_
 	read_segment(out, skb);
 	read_congestion(out, (const struct tcp_sock *)sk);
 	out->unsent_err = err;
-	__builtin_memset(out->pad, 0, sizeof(out->pad));
 	if (out->seq == BPF_CORE_READ((const struct tcp_sock *)sk, snd_una))
 		out->head.flags |= TT_F_HEAD;
 	submit(out);

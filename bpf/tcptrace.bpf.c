@@ -3,6 +3,7 @@
 // The table of contents: each program and the function that does its work.
 // User space loads only those that this kernel has; see internal/probe.
 #include "accept.h"
+#include "congestion.h"
 #include "minisock.h"
 #include "reset.h"
 #include "retransmit.h"
@@ -33,6 +34,12 @@ SEC("tp_btf/tcp_retransmit_synack")
 int BPF_PROG(tt_synack, const struct sock *sk, const struct request_sock *req)
 {
 	return synack_retransmitted(req);
+}
+
+SEC("tp_btf/tcp_cong_state_set")
+int BPF_PROG(tt_cong_state, struct sock *sk, const __u8 ca_state)
+{
+	return congestion_set(sk, ca_state);
 }
 
 SEC("tp_btf/tcp_send_reset")

@@ -52,6 +52,7 @@ var kinds = [TcptraceTtKindTT_NUM_KINDS]event.Kind{
 	TcptraceTtKindTT_TOTALS:            event.Totals,
 	TcptraceTtKindTT_USED:              event.Used,
 	TcptraceTtKindTT_ACCEPTED:          event.Accepted,
+	TcptraceTtKindTT_CONGESTION:        event.Congestion,
 }
 
 // EventKind returns the domain's kind for the kernel side's, or 0.
@@ -139,7 +140,7 @@ func (d *Decoder) decodeBody(raw []byte, head *TcptraceTtHead, ev *event.Event) 
 		if ok = read(raw, &body); ok {
 			return d.timeWaitEnd(&body, ev)
 		}
-	case event.Retransmit:
+	case event.Retransmit, event.Congestion:
 		var body TcptraceTtRetransmit
 		if ok = read(raw, &body); ok {
 			ev.Retransmission = d.retransmission(&body)
@@ -210,6 +211,12 @@ func (d *Decoder) retransmission(body *TcptraceTtRetransmit) event.Retransmissio
 		Flags:       body.TcpFlags,
 		Err:         body.UnsentErr,
 		Head:        has(&body.Head, TcptraceTtFlagTT_F_HEAD),
+		Total:       body.Total,
+		DSACKs:      body.Dsacks,
+		OldCAState:  body.OldCaState,
+		Undo:        has(&body.Head, TcptraceTtFlagTT_F_UNDO),
+		UndoRetrans: body.UndoRetrans,
+		Timeout:     has(&body.Head, TcptraceTtFlagTT_F_TIMEOUT),
 	}
 }
 

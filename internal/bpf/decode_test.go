@@ -98,6 +98,7 @@ func TestDecode_Retransmit(t *testing.T) {
 	record := TcptraceTtRetransmit{
 		Head: headOf(TcptraceTtKindTT_RETRANSMIT), Seq: 5, Bytes: 1448, RtoJiffies: 51, SrttUs: 200,
 		Cwnd: 10, UnsentErr: -11, CaState: 4, Pending: 1, Retransmits: 2, Sacked: 4, TcpFlags: 0x18, Segments: 2,
+		Total: 9, Dsacks: 1, UndoRetrans: -1,
 	}
 	record.Head.OldState = uint8(tcp.Established)
 	record.Head.Flags = uint8(TcptraceTtFlagTT_F_HEAD)
@@ -106,7 +107,16 @@ func TestDecode_Retransmit(t *testing.T) {
 	want.Retransmission = event.Retransmission{
 		Seq: 5, Bytes: 1448, Segments: 2, RTOms: 204, SRTTus: 200, Cwnd: 10, Err: -11,
 		CAState: 4, Pending: 1, Retransmits: 2, Sacked: 4, Flags: 0x18, Head: true,
+		Total: 9, DSACKs: 1, UndoRetrans: -1,
 	}
+	expect(t, bytesOf(record), want)
+
+	record.Head.Kind = uint8(TcptraceTtKindTT_CONGESTION)
+	record.Head.Flags = uint8(TcptraceTtFlagTT_F_UNDO | TcptraceTtFlagTT_F_TIMEOUT)
+	record.OldCaState = 3
+	want.Kind = event.Congestion
+	x := &want.Retransmission
+	x.Head, x.OldCAState, x.Undo, x.Timeout = false, 3, true, true
 	expect(t, bytesOf(record), want)
 }
 

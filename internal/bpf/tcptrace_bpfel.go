@@ -65,6 +65,8 @@ const (
 	TcptraceTtFlagTT_F_HEAD         TcptraceTtFlag = 4
 	TcptraceTtFlagTT_F_FIN_RECEIVED TcptraceTtFlag = 8
 	TcptraceTtFlagTT_F_FIN_ACKED    TcptraceTtFlag = 16
+	TcptraceTtFlagTT_F_UNDO         TcptraceTtFlag = 32
+	TcptraceTtFlagTT_F_TIMEOUT      TcptraceTtFlag = 64
 )
 
 type TcptraceTtHead struct {
@@ -102,7 +104,8 @@ const (
 	TcptraceTtKindTT_TOTALS            TcptraceTtKind = 12
 	TcptraceTtKindTT_USED              TcptraceTtKind = 13
 	TcptraceTtKindTT_ACCEPTED          TcptraceTtKind = 14
-	TcptraceTtKindTT_NUM_KINDS         TcptraceTtKind = 16
+	TcptraceTtKindTT_CONGESTION        TcptraceTtKind = 15
+	TcptraceTtKindTT_NUM_KINDS         TcptraceTtKind = 32
 )
 
 type TcptraceTtMoment struct {
@@ -157,14 +160,19 @@ type TcptraceTtRetransmit struct {
 	Retransmits uint8
 	Sacked      uint8
 	TcpFlags    uint8
-	Pad         [3]uint8
+	OldCaState  uint8
+	Pad         [2]uint8
 	Segments    uint16
+	Dsacks      uint32
+	Total       uint32
+	UndoRetrans int32
+	Pad2        uint32
 }
 
 type TcptraceTtTally struct {
 	_          structs.HostLayout
-	Sent       [16]uint64
-	Lost       [16]uint64
+	Sent       [32]uint64
+	Lost       [32]uint64
 	ByCall     uint64
 	ByCallSeen uint64
 }
@@ -213,6 +221,7 @@ const (
 	TcptraceMapUnowned        = "unowned"
 	TcptraceProgTtAccept      = "tt_accept"
 	TcptraceProgTtAccept4     = "tt_accept4"
+	TcptraceProgTtCongState   = "tt_cong_state"
 	TcptraceProgTtF_accept    = "tt_f_accept"
 	TcptraceProgTtF_connect   = "tt_f_connect"
 	TcptraceProgTtF_reqAdd    = "tt_f_req_add"
@@ -288,6 +297,7 @@ type TcptraceSpecs struct {
 type TcptraceProgramSpecs struct {
 	TtAccept      *ebpf.ProgramSpec `ebpf:"tt_accept"`
 	TtAccept4     *ebpf.ProgramSpec `ebpf:"tt_accept4"`
+	TtCongState   *ebpf.ProgramSpec `ebpf:"tt_cong_state"`
 	TtF_accept    *ebpf.ProgramSpec `ebpf:"tt_f_accept"`
 	TtF_connect   *ebpf.ProgramSpec `ebpf:"tt_f_connect"`
 	TtF_reqAdd    *ebpf.ProgramSpec `ebpf:"tt_f_req_add"`
@@ -390,6 +400,7 @@ type TcptraceVariables struct {
 type TcptracePrograms struct {
 	TtAccept      *ebpf.Program `ebpf:"tt_accept"`
 	TtAccept4     *ebpf.Program `ebpf:"tt_accept4"`
+	TtCongState   *ebpf.Program `ebpf:"tt_cong_state"`
 	TtF_accept    *ebpf.Program `ebpf:"tt_f_accept"`
 	TtF_connect   *ebpf.Program `ebpf:"tt_f_connect"`
 	TtF_reqAdd    *ebpf.Program `ebpf:"tt_f_req_add"`
@@ -423,6 +434,7 @@ func (p *TcptracePrograms) Close() error {
 	return _TcptraceClose(
 		p.TtAccept,
 		p.TtAccept4,
+		p.TtCongState,
 		p.TtF_accept,
 		p.TtF_connect,
 		p.TtF_reqAdd,

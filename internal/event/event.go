@@ -97,7 +97,8 @@ const (
 	Failed
 	// Congestion: the congestion state of a socket changed to
 	// Retransmission.CAState, with the other members of Retransmission as far
-	// as a socket has them, and DSACKs counted so far.
+	// as a socket has them. Each timeout sets Loss anew, and is reported also
+	// where the state was Loss already. Old is the socket's state.
 	Congestion
 	// RetransmitMore: segments were sent again that have no Retransmit of
 	// their own, because there were too many: Suppressed counts them by class
@@ -225,6 +226,17 @@ type Retransmission struct {
 	Flags       uint8  // TCP flags of the segment; FIN is 1, SYN is 2
 	Err         int16  // why it was not sent, as a negative errno; 0 where it was
 	Head        bool   // it is the first unacknowledged segment
+
+	// Of the socket so far: segments sent again, this one included, as the
+	// kernel's RetransSegs counts them, and copies that the peer's DSACKs
+	// reported to be needless.
+	Total, DSACKs uint32
+
+	// Of Congestion alone.
+	OldCAState  uint8
+	Undo        bool  // undo_marker is set: this episode may still prove needless
+	UndoRetrans int32 // segments of it not yet known to be needless; -1 not known
+	Timeout     bool  // the retransmission timer ran out: the kernel's TCPTimeouts, but for the one that ends a connection
 }
 
 // ResetFacts are what the kernel knew of a socket as a RST was sent or

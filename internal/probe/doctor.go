@@ -28,6 +28,7 @@ const (
 	acceptOwner    = "process of an accepted socket"
 	acceptTime     = "accept()"
 	retransmits    = "retransmits"
+	congestion     = "congestion state"
 	resetsSent     = "resets sent"
 	resetsReceived = "resets received"
 )
@@ -52,6 +53,7 @@ func services() []service {
 		{acceptOwner, Bounded, "known only when the process closes the socket", remedyKernel},
 		{acceptTime, Bounded, "the process is known once it reads, the time of accept() is not", remedyAccept},
 		{retransmits, Absent, "retransmits are not shown", ""},
+		{congestion, Bounded, "needless retransmits are not told from others", remedyKernel},
 		{resetsSent, Absent, "sent resets are not shown", ""},
 		{resetsReceived, Absent, "received resets are not shown", ""},
 	}

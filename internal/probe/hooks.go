@@ -120,6 +120,7 @@ func socketHooks() []hook {
 		{program: bpf.TcptraceProgTtRead, where: "tp_btf/tcp_rcv_space_adjust", serves: []string{acceptOwner}, usable: withStorage},
 		{program: bpf.TcptraceProgTtRetrans, where: "tp_btf/tcp_retransmit_skb", tells: event.Retransmit, serves: []string{retransmits}},
 		{program: bpf.TcptraceProgTtSynack, where: "tp_btf/tcp_retransmit_synack", tells: event.RetransmitSynAck, serves: []string{retransmits}},
+		{program: bpf.TcptraceProgTtCongState, where: "tp_btf/tcp_cong_state_set", tells: event.Congestion, serves: []string{congestion}, usable: withTracepoint("tcp_cong_state_set")},
 		{program: bpf.TcptraceProgTtSendReset, where: "tp_btf/tcp_send_reset", tells: event.ResetSent, serves: []string{resetsSent}},
 		{program: bpf.TcptraceProgTtRecvReset, where: "tp_btf/tcp_receive_reset", tells: event.ResetReceived, serves: []string{resetsReceived}},
 		// What this one does not tell is counted by the next.
@@ -142,6 +143,16 @@ func withReceiver(k *kernel) error {
 		return errors.New("this kernel's kfree_skb does not name the receiving socket (Linux 6.12 and later do)")
 	}
 	return nil
+}
+
+// withTracepoint says whether the kernel has the hook's tracepoint.
+func withTracepoint(name string) func(*kernel) error {
+	return func(k *kernel) error {
+		if k.tracepointArgs(name) == 0 {
+			return fmt.Errorf("this kernel has no tracepoint %s", name)
+		}
+		return nil
+	}
 }
 
 func withStorage(k *kernel) error {
