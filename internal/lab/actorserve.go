@@ -49,6 +49,9 @@ type guest struct {
 // accept waits for a connection. It returns nil at the end of the part.
 func (a *actor) accept(ctx context.Context, listener *socket) (*guest, error) {
 	k, err := listener.accept(ctx)
+	for errors.Is(err, errNothing) { // a story may hold what it has for long
+		k, err = listener.accept(ctx)
+	}
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, nil

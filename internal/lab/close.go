@@ -125,7 +125,7 @@ func playHalfClose(ctx context.Context, st *stage) error {
 		b.endedBefore = time.Now()
 		st.stayedHalfClosed(pr, b)
 	}
-	return st.await(ctx, census{tcp.TimeWait: st.p.N})
+	return st.rest(ctx, st.p.N)
 }
 
 // halfClose sends each client's FIN by the given means, waits until all are
@@ -181,7 +181,7 @@ func playLateClose(ctx context.Context, st *stage) error {
 			return err
 		}
 	}
-	if err := st.await(ctx, census{tcp.TimeWait: st.p.N}); err != nil {
+	if err := st.rest(ctx, st.p.N); err != nil {
 		return err
 	}
 	all := time.Now()
@@ -215,8 +215,8 @@ func playOrphan(ctx context.Context, st *stage) error {
 		}
 		c := st.ended(pr, "", "reset_received")
 		c.TimeWaitCause = "expired"
-		c.ClientStays = []Stay{b.atLeast(orphanTimeout, tcp.FinWait2)}
-		c.ServerStays = []Stay{{State: tcp.CloseWait.String(), Min: orphanTimeout, Max: time.Since(b.begunAfter)}}
+		c.ClientStays = []Stay{b.atLeast(orphanTimeout-tick, tcp.FinWait2)}
+		c.ServerStays = []Stay{{State: tcp.CloseWait.String(), Min: orphanTimeout - tick, Max: time.Since(b.begunAfter)}}
 	}
 	return st.await(ctx, census{})
 }
@@ -231,6 +231,9 @@ func playSimultaneousClose(ctx context.Context, st *stage) error {
 		if err != nil {
 			return err
 		}
+		if err := pr.settle(ctx); err != nil {
+			return err
+		}
 		if err := pr.client.close(); err != nil {
 			return err
 		}
@@ -239,7 +242,19 @@ func playSimultaneousClose(ctx context.Context, st *stage) error {
 		}
 		st.ended(pr, "fin", "fin").TimeWaitCause = "netns_exit"
 	}
-	return st.await(ctx, census{tcp.TimeWait: 2 * st.p.N})
+	return st.rest(ctx, 2*st.p.N)
+}
+
+// settle waits until nothing that either end has said is unacknowledged. Where
+// the peer's ACK may come with its FIN, which a rule holds back, data would be
+// sent again, and our FIN could wait for it (congestion window).
+func (pr *pair) settle(ctx context.Context) error {
+	for _, k := range []*socket{pr.client, pr.server} {
+		if err := poll(ctx, k.acknowledged); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // crossing makes a rule that lets the first segments of either side that have
@@ -247,22 +262,31 @@ func playSimultaneousClose(ctx context.Context, st *stage) error {
 // two arrives before both were sent.
 func crossing(want, which uint8) rule {
 	type meeting struct {
-		first segment
-		over  bool
+		held [2]*segment // by the side that sent it
+		over bool
 	}
 	meetings := map[flow]*meeting{}
 	return func(w *wire, s segment) {
 		m := meetings[s.flow()]
-		switch {
-		case !s.is(want, which) || m != nil && m.over:
-			w.pass(s)
-		case m == nil:
-			meetings[s.flow()] = &meeting{first: s.clone()}
-		default: // from the other side: a wire carries nothing twice
-			m.over = true
-			w.pass(m.first)
-			w.pass(s)
-			m.first = segment{}
+		if m == nil {
+			m = &meeting{}
+			meetings[s.flow()] = m
 		}
+		if m.over || !s.is(want, which) {
+			w.pass(s)
+			return
+		}
+		if m.held[s.from] == nil { // else it was sent again, with data that it follows
+			kept := s.clone()
+			m.held[s.from] = &kept
+		}
+		if m.held[clientSide] == nil || m.held[serverSide] == nil {
+			return
+		}
+		m.over = true
+		for _, kept := range m.held {
+			w.pass(*kept)
+		}
+		m.held = [2]*segment{}
 	}
 }

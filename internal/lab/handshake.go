@@ -14,10 +14,13 @@ import (
 	"github.com/tcptrace/tcptrace/internal/tcp"
 )
 
+// tick is by how much a timer of the kernel may be early: it does not count
+// what was left of the tick in which it was set, 10 ms at most (HZ of 100).
+const tick = 10 * time.Millisecond
+
 // synTimeout is how long a handshake lasts that is tried twice: the first wait
-// is 1 s (TCP_TIMEOUT_INIT), the second twice that. A timer of the kernel may
-// be early by what was left of its tick, 10 ms at most.
-const synTimeout = 3*time.Second - 20*time.Millisecond
+// is 1 s (TCP_TIMEOUT_INIT), the second twice that.
+const synTimeout = 3*time.Second - 2*tick
 
 func handshakeStories() []Story {
 	givenUp := []tcp.State{tcp.Close, tcp.SynSent, tcp.Close}
@@ -183,10 +186,10 @@ func playSlowHandshake(ctx context.Context, st *stage) error {
 		c.TimeWaitCause = "netns_exit"
 		c.ServerStays = []Stay{b.atLeast(st.p.Hold, tcp.SynRecv)}
 	}
-	return st.await(ctx, census{tcp.TimeWait: st.p.N})
+	return st.rest(ctx, st.p.N)
 }
 
-// firstPort is where ports begin that stories bind themselves: MaxN of them
+// firstPort is where ports begin that stories choose themselves: MaxN of them
 // end before the ephemeral ports do begin.
 const firstPort = 20_000
 
@@ -205,7 +208,7 @@ func playSimultaneousOpen(ctx context.Context, st *stage) error {
 		}
 		st.ended(pr, "fin", "fin").TimeWaitCause = "netns_exit"
 	}
-	return st.await(ctx, census{tcp.TimeWait: st.p.N})
+	return st.rest(ctx, st.p.N)
 }
 
 // meet connects two bound sockets to each other.

@@ -71,11 +71,12 @@ type Story struct {
 	Count    int           // Params.N's default; 0: DefaultN
 	Most     int           // the largest Params.N; 0: MaxN
 
-	together bool         // all connections are open at once, both ends in one process if not cast
-	spread   bool         // by a share in each of some processes
-	cast     bool         // other processes play in it: see Act
-	needs    func() error // says what this kernel lacks, if anything; nil: nothing special
-	endless  bool         // N is no bound on what it holds: churn
+	together bool          // all connections are open at once, both ends in one process if not cast
+	spread   bool          // by a share in each of some processes
+	cast     bool          // other processes play in it: see Act
+	needs    func() error  // says what this kernel lacks, if anything; nil: nothing special
+	patience time.Duration // how long nothing may change; 0: patience of the package
+	endless  bool          // N is no bound on what it holds: churn
 	sysctls  [][2]string
 	play     func(context.Context, *stage) error
 }

@@ -160,14 +160,19 @@ func routeType(addr netip.Addr) int {
 	return routes[0].Type
 }
 
-// setQueue makes room for what all connections of a run may have under way:
-// what does not fit is lost.
+// queueLength is how many packets may wait for the wire. Newer kernels refuse
+// some longer ones (ERANGE), and none is needed: the relay empties the queue all
+// the time.
+const queueLength = 10_000
+
+// setQueue makes room for what the connections of a run have under way at a
+// time: what does not fit is lost.
 func setQueue(name string) error {
 	link, err := netlink.LinkByName(name)
 	if err != nil {
 		return fmt.Errorf("find it: %w", err)
 	}
-	if err := netlink.LinkSetTxQLen(link, 4*MaxN); err != nil {
+	if err := netlink.LinkSetTxQLen(link, queueLength); err != nil {
 		return fmt.Errorf("set its queue's length: %w", err)
 	}
 	return nil

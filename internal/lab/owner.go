@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-
-	"github.com/tcptrace/tcptrace/internal/tcp"
 )
 
 // crowd is how many clients are there at a time, where not all are.
@@ -152,7 +150,7 @@ func (st *stage) farewell(ctx context.Context, pairs []*pair) error {
 // served waits until nothing but TIME_WAIT is left, and the servers have told
 // of the end of every connection.
 func (st *stage) served(ctx context.Context) error {
-	if err := st.await(ctx, census{tcp.TimeWait: st.p.N}); err != nil {
+	if err := st.rest(ctx, st.p.N); err != nil {
 		return err
 	}
 	return st.told(ctx, "every connection was closed by a server", func(b *book) bool {

@@ -136,7 +136,7 @@ func (st *stage) playHeld(ctx context.Context, d duty, words string) error {
 	if err := st.farewell(ctx, pairs); err != nil {
 		return err
 	}
-	return st.await(ctx, census{tcp.TimeWait: st.p.N})
+	return st.rest(ctx, st.p.N)
 }
 
 // hold opens all connections and waits until the server has told of each.

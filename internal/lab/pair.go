@@ -23,10 +23,21 @@ func (st *stage) conn(pr *pair) *TruthConn { return &st.truth.Conns[pr.index] }
 
 // begin makes a client socket, starts its connect() to addr and enters the
 // connection into the truth. A source other than the zero one is bound first.
+// Without, connect() chooses the port, from a range in which just one is left.
+//
+// That is because the kernel goes through a larger one by a counter that other
+// namespaces share, and which one of them may set back (table_perturb in
+// net/ipv4/inet_hashtables.c). A port of one of the last connections then comes
+// again, and finds the server's end of it in TIME_WAIT.
 func (st *stage) begin(source, to netip.AddrPort) (*pair, error) {
 	k, err := st.socket(st.net.client)
 	if err != nil {
 		return nil, err
+	}
+	if source == (netip.AddrPort{}) && !st.rangeSet {
+		if err := st.setRange(firstPort+len(st.truth.Conns), 1); err != nil {
+			return nil, err
+		}
 	}
 	switch {
 	case source.Port() != 0:
@@ -41,6 +52,11 @@ func (st *stage) begin(source, to netip.AddrPort) (*pair, error) {
 		return nil, err
 	}
 	return st.enter(k, to)
+}
+
+// setRange leaves connect() count ports of the client's namespace to choose from.
+func (st *stage) setRange(first, count int) error {
+	return st.net.client.sysctl("net.ipv4.ip_local_port_range", fmt.Sprintf("%d %d", first, first+count-1))
 }
 
 // enter puts a connection whose connect() has begun into the truth. Its states

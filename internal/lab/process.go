@@ -117,11 +117,18 @@ type book struct {
 	conns     map[netip.AddrPort]*TruthConn // by Client
 	order     []netip.AddrPort              // in which they were first told of
 	failed    string
+	reports   int
+}
+
+// String says how much has been told.
+func (b *book) String() string {
+	return fmt.Sprintf("%d listeners, %d that serve, %d connections", len(b.listeners), b.serving, len(b.conns))
 }
 
 func (b *book) enter(r *report) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.reports++
 	switch {
 	case r.Failed != "":
 		if b.failed == "" {
@@ -181,20 +188,4 @@ func (c *TruthConn) learn(from *TruthConn) {
 	if c.AccepterPID != 0 {
 		c.ServerPID = c.AccepterPID
 	}
-}
-
-// told waits until the actors have told enough.
-func (st *stage) told(ctx context.Context, what string, enough func(*book) bool) error {
-	err := poll(ctx, func() (bool, error) {
-		st.book.mu.Lock()
-		defer st.book.mu.Unlock()
-		if st.book.failed != "" {
-			return false, errors.New(st.book.failed)
-		}
-		return enough(&st.book), nil
-	})
-	if err != nil {
-		return fmt.Errorf("wait until %s: %w", what, err)
-	}
-	return nil
 }

@@ -66,7 +66,7 @@ func (st *stage) reuse(ctx context.Context, source func(*stage, int) netip.AddrP
 		}
 		st.ended(pr, "fin", "fin").TimeWaitCause = "netns_exit"
 	}
-	return st.await(ctx, census{tcp.TimeWait: st.p.N})
+	return st.rest(ctx, st.p.N)
 }
 
 // tookOver notes that the new connection has ended the old one's TIME_WAIT.

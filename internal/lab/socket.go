@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tcptrace/tcptrace/internal/tcp"
 )
 
 // A socket is a non-blocking TCP socket. Methods that wait end when ctx does.
@@ -95,6 +97,16 @@ func (k *socket) startConnect(to netip.AddrPort) error {
 // finishConnect waits for the end of the handshake and returns its error.
 func (k *socket) finishConnect(ctx context.Context) error {
 	if err := k.wait(ctx, unix.POLLOUT); err != nil {
+		return fmt.Errorf("wait for connect: %w", err)
+	}
+	// A timeout is told before the socket leaves SYN_SENT (tcp_write_err), and
+	// who reads SO_ERROR between the two takes the reason away from the kernel:
+	// the socket then goes to CLOSE without an error.
+	err := poll(ctx, func() (bool, error) {
+		s, err := k.state()
+		return s != tcp.SynSent, err
+	})
+	if err != nil {
 		return fmt.Errorf("wait for connect: %w", err)
 	}
 	code, err := unix.GetsockoptInt(k.fd, unix.SOL_SOCKET, unix.SO_ERROR)
@@ -223,6 +235,15 @@ func (k *socket) abort() error {
 	return k.close()
 }
 
+// state asks the kernel for the socket's state (TCP_INFO).
+func (k *socket) state() (tcp.State, error) {
+	info, err := unix.GetsockoptTCPInfo(k.fd, unix.SOL_TCP, unix.TCP_INFO)
+	if err != nil {
+		return tcp.Unknown, fmt.Errorf("read TCP_INFO: %w", err)
+	}
+	return tcp.State(info.State), nil
+}
+
 func (k *socket) cookie() (Cookie, error) {
 	v, err := unix.GetsockoptUint64(k.fd, unix.SOL_SOCKET, unix.SO_COOKIE)
 	if err != nil {
@@ -247,10 +268,17 @@ func (k *socket) remote() (netip.AddrPort, error) {
 	return addrPort(sa), nil
 }
 
-// wait returns when one of events, an error or a hang-up is there.
+// errNothing is returned by wait when patience is at its end.
+var errNothing = fmt.Errorf("nothing came for %v", patience)
+
+// wait returns when one of events, an error or a hang-up is there, or fails
+// with errNothing.
 func (k *socket) wait(ctx context.Context, events int16) error {
 	const slice = 50 * time.Millisecond // how long ctx may go unnoticed
-	for {
+	for began := time.Now(); ; {
+		if time.Since(began) >= patience {
+			return errNothing
+		}
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}

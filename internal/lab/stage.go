@@ -24,6 +24,8 @@ type stage struct {
 	processes []*process // likewise
 	book      book       // what they report
 	heldOnce  bool
+	rangeSet  bool            // the play sets net.ipv4.ip_local_port_range itself
+	began     time.Time       // of the traffic
 	whenGone  func(time.Time) // if set, called when the namespaces are gone
 }
 
@@ -48,15 +50,15 @@ func (s *Story) run(ctx context.Context, p Params) (t *Truth, err error) {
 			return nil, fmt.Errorf("ready: %w", err)
 		}
 	}
-	began := time.Now()
+	st.began = time.Now()
 	if err := s.play(ctx, st); err != nil {
-		return nil, err
+		return nil, st.blame(err)
 	}
 	if err := st.held(); err != nil {
 		return nil, err
 	}
 	if st.truth.Elapsed == 0 {
-		st.truth.Elapsed = time.Since(began)
+		st.truth.Elapsed = time.Since(st.began)
 	}
 	return st.truth, st.count(ctx)
 }
@@ -131,6 +133,7 @@ func (st *stage) clear() error {
 	if st.whenGone != nil {
 		st.whenGone(time.Now())
 	}
+	st.truth.forgetAged(time.Since(st.began))
 	for i := range st.truth.NetNS {
 		st.truth.NetNS[i].ns = nil
 	}
@@ -198,20 +201,6 @@ func (st *stage) listen() error {
 		States: listening, PID: os.Getpid(),
 	})
 	return err
-}
-
-// await waits until the namespaces together have the sockets of want, listeners
-// apart, and no others.
-func (st *stage) await(ctx context.Context, want census) error {
-	var got census
-	err := poll(ctx, func() (_ bool, err error) {
-		got, err = st.census()
-		return got == want, err
-	})
-	if err != nil {
-		return fmt.Errorf("wait for %v, while there is %v: %w", want, got, err)
-	}
-	return nil
 }
 
 // census counts the sockets of all namespaces.

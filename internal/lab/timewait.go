@@ -141,7 +141,7 @@ func playExpiry(ctx context.Context, st *stage) error {
 		brackets[i].endedBefore = gone
 		c := st.conn(pr)
 		c.TimeWaitCause = "expired"
-		c.ClientStays = []Stay{brackets[i].atLeast(timeWait, tcp.TimeWait)}
+		c.ClientStays = []Stay{brackets[i].atLeast(timeWait-tick, tcp.TimeWait)}
 	}
 	return nil
 }
@@ -244,7 +244,7 @@ func playOverflow(ctx context.Context, st *stage) error {
 			c.ClientStates = names(path(opened, []tcp.State{tcp.FinWait1, tcp.FinWait2, tcp.Close}))
 		}
 	}
-	return st.await(ctx, census{tcp.TimeWait: room})
+	return st.rest(ctx, room)
 }
 
 // shutBoth ends a connection like closeBoth, but the first end keeps its

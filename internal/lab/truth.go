@@ -109,6 +109,19 @@ type TruthConn struct {
 	ClientErrno string `json:"client_errno,omitempty"` // connect()'s, such as ECONNREFUSED
 }
 
+// forgetAged leaves out why timewait sockets ended, if the run lasted so long
+// that some may have expired before their namespace was deleted.
+func (t *Truth) forgetAged(elapsed time.Duration) {
+	if elapsed < timeWait-tick {
+		return
+	}
+	for i := range t.Conns {
+		if c := &t.Conns[i]; c.TimeWaitCause == "netns_exit" {
+			c.TimeWaitCause = ""
+		}
+	}
+}
+
 func (c *TruthConn) flow() flow { return flow{c.Client, c.Server} }
 
 // A Stay says how long a state lasted: at least Min, at most Max. The bounds
