@@ -156,6 +156,11 @@ type Connection struct {
 	Owner  Owner // who opened or accepted it
 	Closer Owner // who closed it, where a process did
 
+	// ResetCause says why a RST ended c, whichever end sent it, and
+	// ResetInferred is Reset.Inferred of it.
+	ResetCause    ResetCause
+	ResetInferred bool
+
 	Err         event.Errno // sk_err at the end
 	Counters    event.Counters
 	Retransmits [NumClasses]uint32
@@ -238,6 +243,7 @@ type Change struct {
 	// Dropped, QueueFull, Failed or Lost change, valid until the handler returns.
 	Event *event.Event
 	Class Class // of a Retransmitted
+	Reset Reset // of a ResetSent or ResetReceived
 }
 
 // A Handler receives changes, from the goroutine that calls the tracker. The

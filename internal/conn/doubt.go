@@ -1,11 +1,13 @@
 package conn
 
 import (
+	"time"
+
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/tcp"
 )
 
-// Two things can be understood only with what follows them in the same moment.
+// Some things can be understood only with what follows them soon.
 //
 // FIN_WAIT2 -> CLOSE (or CLOSING -> CLOSE) with no error and no timewait
 // socket is a TIME_WAIT left out for want of room (tcp_time_wait), unless a
@@ -17,19 +19,35 @@ import (
 // tcp_rcv_state_process calls tcp_reset, which reports a RST received, and
 // then answers with one.
 //
-// So these wait for the next event of their connection, a moment at most.
+// A CLOSE without an error, from a state in which the peer still waits for
+// more, is one by RST; the RST's own event, which follows, tells why.
+//
+// A RST received from a socket of this host is explained by the event of its
+// sending, which comes after it on loopback.
+//
+// So these wait for the next event of their connection, or for the peer's.
+
+// patience is how long, in the time of events. An event of the same system call
+// follows within microseconds, if nothing gets in between: the kernel handles
+// what else has come from the network before the call goes on.
+const patience = event.Time(100 * time.Millisecond)
+
+// maxDoubts bounds how many wait. What has waited longest then waits no more.
+const maxDoubts = 8192
 
 // A doubt is what waits, of one connection.
 type doubt struct {
 	record       *record
 	until        event.Time
 	reset, close event.Event // copies; Kind is 0 where there is none
+	told         Reset       // of reset, if PeerKnown
 	older, newer *doubt
 }
 
 // doubts is a queue, and a list of free ones linked by newer.
 type doubts struct {
 	head, tail, free *doubt
+	count            int
 }
 
 // doubtful reports whether ev, r's transition to CLOSE, may mean two things.
@@ -37,12 +55,24 @@ func (t *Tracker) doubtful(r *record, ev *event.Event) bool {
 	if r.doubt != nil {
 		return true
 	}
-	return (ev.Old == tcp.FinWait2 || ev.Old == tcp.Closing) && r.State == ev.Old &&
-		ev.Err == 0 && ev.Cause == event.CauseUnknown && !r.resetSent && !r.resetReceived
+	if r.State != ev.Old || ev.Err != 0 || r.resetSent || r.resetReceived {
+		return false
+	}
+	switch ev.Old {
+	case tcp.FinWait2, tcp.Closing:
+		return ev.Cause == event.CauseUnknown
+	case tcp.SynRecv, tcp.Established, tcp.FinWait1, tcp.CloseWait:
+		return true // see endWithoutError
+	}
+	return false
 }
 
 func (t *Tracker) doubtClose(r *record, ev *event.Event) {
-	t.doubtOf(r, ev).close = *ev
+	d := t.doubtOf(r, ev)
+	d.close = *ev
+	if d.told.PeerKnown {
+		t.settle(d)
+	}
 }
 
 func (t *Tracker) doubtReset(r *record, ev *event.Event) {
@@ -62,7 +92,7 @@ func (t *Tracker) doubtOf(r *record, ev *event.Event) *doubt {
 		q.free = d.newer
 		*d = doubt{}
 	}
-	d.record, d.until = r, ev.Time+moment
+	d.record, d.until = r, ev.Time+patience
 	r.doubt = d
 	d.older = q.tail
 	if q.tail != nil {
@@ -71,6 +101,9 @@ func (t *Tracker) doubtOf(r *record, ev *event.Event) *doubt {
 		q.head = d
 	}
 	q.tail = d
+	if q.count++; q.count > maxDoubts {
+		t.settle(q.head)
+	}
 	return d
 }
 
@@ -87,6 +120,7 @@ func (t *Tracker) drop(d *doubt) {
 	} else {
 		q.tail = d.older
 	}
+	q.count--
 	d.record.doubt = nil
 	d.newer = q.free
 	q.free = d
@@ -115,14 +149,19 @@ func (t *Tracker) settle(d *doubt) {
 	t.drop(d)
 	r := d.record
 	if d.reset.Kind != 0 {
+		told := d.told
+		if !told.PeerKnown {
+			told = t.unexplained(r, &d.reset)
+		}
 		r.resetReceived = true
-		t.emitReset(ResetReceived, &d.reset, &r.Connection)
+		r.explain(&told)
+		t.emitReceived(&d.reset, &r.Connection, &told)
 	}
 	if d.close.Kind == 0 {
 		return
 	}
 	cause := d.close.Cause
-	plain := d.reset.Kind == 0 && d.close.Err == 0
+	plain := d.reset.Kind == 0 && d.close.Err == 0 && (d.close.Old == tcp.FinWait2 || d.close.Old == tcp.Closing)
 	if plain && cause == event.CauseUnknown && !t.losses.covers(d.close.Time-moment, d.until) {
 		cause = event.CauseOverflow
 	}

@@ -16,6 +16,9 @@ func (t *Tracker) leave(r *record, ev *event.Event) {
 
 // closed ends r with its full socket.
 func (t *Tracker) closed(r *record, ev *event.Event, cause event.Cause) {
+	if r.listening && ev.Task.Known() {
+		t.resets.listenerClosed(r, ev)
+	}
 	r.Err = ev.Err
 	r.End = endOfSocket(r, ev, cause)
 	r.setCloser(ev, r.End)
@@ -39,6 +42,7 @@ func (t *Tracker) conclude(r *record, s step) {
 
 // over emits Ended for r at at and takes it out of the live ones.
 func (t *Tracker) over(r *record, at event.Time, remember bool) {
+	r.explained()
 	if !r.Listener() {
 		t.change = Change{Kind: Ended, Time: at, Conn: &r.Connection}
 		t.emit(&t.change)

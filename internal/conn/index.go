@@ -11,6 +11,7 @@ import (
 type index struct {
 	byID    table             // live ones with a cookie, and remembered ones
 	byTuple map[tuple]*record // live ones without
+	pairs   pairing           // live and remembered ones, whose addresses are known
 	live    int
 
 	// The live ones are listed in the order of their begin, and above crowded
@@ -54,6 +55,7 @@ func (r *record) tuple() tuple { return makeTuple(r.ID.NetNS, r.Local, r.Remote)
 func (x *index) init(options *Options) {
 	x.byID = newTable()
 	x.byTuple = make(map[tuple]*record)
+	x.pairs = newPairing()
 	x.ended = make([]*record, options.Remember)
 	x.reuse = options.Reuse
 	x.crowded = options.MaxConnections / 8 * 7
@@ -139,6 +141,7 @@ func (x *index) retire(r *record, remember bool) {
 	switch {
 	case r.byTuple:
 		delete(x.byTuple, r.tuple())
+		x.unpair(r)
 		x.release(r)
 	case remember:
 		x.forget(x.ended[x.next])
@@ -155,7 +158,23 @@ func (x *index) forget(r *record) {
 		return
 	}
 	x.byID.remove(r)
+	x.unpair(r)
 	x.release(r)
+}
+
+// pair makes r known by its addresses, once both are known.
+func (x *index) pair(r *record) {
+	if !r.paired && whole(r.Local) && whole(r.Remote) {
+		r.paired = true
+		x.pairs.add(r)
+	}
+}
+
+func (x *index) unpair(r *record) {
+	if r.paired {
+		r.paired = false
+		x.pairs.remove(r)
+	}
 }
 
 // forgetAll drops all records that have ended.

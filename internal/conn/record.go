@@ -30,6 +30,7 @@ type record struct {
 
 	resetSent     bool
 	resetReceived bool
+	paired        bool // it is found by its addresses
 
 	gap   gap
 	doubt *doubt // what waits for one more event, or nil
@@ -62,6 +63,7 @@ func (t *Tracker) begin(ev *event.Event, s tcp.State) *record {
 	r.Spans = append(r.firstSpans[:0], Span{State: s, Begin: ev.Time, BeginKnown: true})
 	r.losses = t.losses.first()
 	t.index.insert(r)
+	t.index.pair(r)
 	t.stats.States[s]++
 	if s == tcp.Listen && whole(r.Local) {
 		r.listening = true
@@ -139,6 +141,7 @@ func (t *Tracker) identify(r *record, ev *event.Event) {
 		r.Remote = ev.Remote
 	}
 	r.named = whole(r.Local) && whole(r.Remote)
+	t.index.pair(r)
 }
 
 // spoil notes that something of r's life was not seen.

@@ -43,5 +43,8 @@ func (t *Tracker) requestEnd(ev *event.Event, r *record) {
 		return
 	}
 	r.End = endOfRequest(r, ev.Cause)
+	if ev.Cause == event.CauseOverflow {
+		r.explain(&Reset{Cause: ResetAcceptOverflow})
+	}
 	t.conclude(r, step{old: tcp.SynRecv, new: tcp.Close, time: ev.Time, cause: ev.Cause, task: ev.Task})
 }

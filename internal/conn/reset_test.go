@@ -70,18 +70,20 @@ func TestTracker_EndOfSocket(t *testing.T) {
 			evs = append(evs, failing(tt.errno, c.state(3*s, tt.from, tcp.Close)))
 
 			tr, ended := New(Options{}), 0
-			for _, ev := range evs {
-				tr.Handle(ev, func(ch *Change) {
-					if ch.Kind != Ended {
-						return
-					}
-					ended++
-					if ch.Conn.End != tt.want || ch.Conn.Err != tt.errno || !ch.Conn.Complete {
-						t.Errorf("ended %v, error %d, complete %v; want %v, %d, true",
-							ch.Conn.End, ch.Conn.Err, ch.Conn.Complete, tt.want, tt.errno)
-					}
-				})
+			check := func(ch *Change) {
+				if ch.Kind != Ended {
+					return
+				}
+				ended++
+				if ch.Conn.End != tt.want || ch.Conn.Err != tt.errno || !ch.Conn.Complete {
+					t.Errorf("ended %v, error %d, complete %v; want %v, %d, true",
+						ch.Conn.End, ch.Conn.Err, ch.Conn.Complete, tt.want, tt.errno)
+				}
 			}
+			for _, ev := range evs {
+				tr.Handle(ev, check)
+			}
+			tr.Finish(event.Time(4*s), check)
 			if ended != 1 {
 				t.Errorf("ended %d times", ended)
 			}
@@ -144,10 +146,10 @@ func TestTracker_ResetByLinger_BothEnds(t *testing.T) {
 		1.001s server/51:80 SYN_RECV>ESTABLISHED 1ms
 		2s client/c1:4000 ESTABLISHED>CLOSE 999ms by bot
 		2s client/c1:4000 ended reset_sent owner=bot/close closer=bot/close SYN_SENT=1ms ESTABLISHED=999ms
+		2.00002s client/c1:4000 reset sent in CLOSE by bot
 		2.00001s server/51:80 reset received in ESTABLISHED
 		2.00001s server/51:80 ESTABLISHED>CLOSE 999.01ms
-		2.00001s server/51:80 ended reset_received errno=104 SYN_RECV=1ms ESTABLISHED=999.01ms
-		2.00002s client/c1:4000 reset sent in CLOSE by bot`,
+		2.00001s server/51:80 ended reset_received errno=104 SYN_RECV=1ms ESTABLISHED=999.01ms`,
 		c.state(1*s, tcp.Close, tcp.SynSent), c.bound(1*s+1*us), v.request(1*s),
 		c.state(1001*ms, tcp.SynSent, tcp.Established), v.state(1001*ms, tcp.SynRecv, tcp.Established),
 		by("bot", c.state(2*s, tcp.Established, tcp.Close)),

@@ -57,6 +57,7 @@ type Tracker struct {
 	index   index
 	doubts  doubts
 	losses  losses
+	resets  resets
 
 	listeners listeners
 

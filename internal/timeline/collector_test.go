@@ -29,6 +29,8 @@ func tell(l *Collector, events []event.Event, end time.Duration) {
 	}
 	if end > 0 {
 		t.Finish(event.Time(end), show)
+	} else if n := len(events); n > 0 {
+		t.Advance(events[n-1].Time.Add(time.Second), show)
 	}
 }
 
