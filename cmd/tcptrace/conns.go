@@ -71,5 +71,5 @@ func (c *conns) run(cmd *cobra.Command) error {
 		return err
 	}
 	conclude(cmd.ErrOrStderr(), summary)
-	return nil
+	return c.audited(cmd)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/tcptrace/tcptrace/internal/audit"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/filter"
 	"github.com/tcptrace/tcptrace/internal/probe"
@@ -29,6 +30,9 @@ type live struct {
 	probe    probe.Options
 	cmdline  bool
 	every    bool // see trace.Options
+	audit    bool // see auditFlag
+	meter    *audit.Meter
+	clock    event.Clock // of the source
 }
 
 var hookNames = []string{probe.HooksFentry, probe.HooksTimers}
@@ -36,13 +40,27 @@ var hookNames = []string{probe.HooksFentry, probe.HooksTimers}
 // groups returns the flags, those of the command itself behind the output's.
 func (l *live) groups(own *pflag.FlagSet) []flagGroup {
 	out := newFlagSet()
-	out.Var(period{to: &l.duration}, "duration", "stop after this `TIME`, such as 30s or 5m (else Ctrl-C ends it)")
+	l.durationFlag(out)
 	out.Var(number{&l.count}, "count", "stop after `N` records")
 	cmdlineFlag(out, &l.cmdline)
 	out.AddFlagSet(l.flags())
 	out.AddFlagSet(own)
+	l.auditFlag(out)
 	which := selectionFlags(&l.filter)
 	labelFlags(which, &l.filter)
+	return []flagGroup{
+		{"Which connections (a list is comma-separated: any of it; different flags: all of them)", which},
+		{"What is printed", out},
+		{"Advanced", l.advanced()},
+	}
+}
+
+func (l *live) durationFlag(fs *pflag.FlagSet) {
+	fs.Var(period{to: &l.duration}, "duration", "stop after this `TIME`, such as 30s or 5m (else Ctrl-C ends it)")
+}
+
+// advanced returns the flags that say how to trace.
+func (l *live) advanced() *pflag.FlagSet {
 	advanced := newFlagSet()
 	advanced.BoolVar(&l.probe.ExactAccept, "exact-accept", false,
 		"see accept() itself, so who accepts and when, also where the kernel has no BPF trampolines;"+
@@ -54,16 +72,15 @@ func (l *live) groups(own *pflag.FlagSet) []flagGroup {
 		"`HOW` to see SYN_RECV and TIME_WAIT: "+strings.Join(hookNames, " or ")+" (default: the best that this kernel has)")
 	advanced.Var(size{&l.probe.RingBytes}, "ring-size", "`SIZE` of the buffer between kernel and tcptrace (default 8MiB); raise it if events are lost")
 	advanced.Var(period{to: &l.probe.Poll, min: time.Millisecond, max: 10 * time.Second}, "poll", "`TIME` between two readings of that buffer (default 50ms)")
-	return []flagGroup{
-		{"Which connections (a list is comma-separated: any of it; different flags: all of them)", which},
-		{"What is printed", out},
-		{"Advanced", advanced},
-	}
+	return advanced
 }
 
 // run traces until the user, the duration, the count or the reader of our
 // output ends it.
 func (l *live) run(cmd *cobra.Command, newSink func(out io.Writer, clock event.Clock) trace.Sink) (trace.Summary, error) {
+	if err := l.checkAudit(); err != nil {
+		return trace.Summary{}, err
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends it at once
@@ -89,7 +106,11 @@ func (l *live) run(cmd *cobra.Command, newSink func(out io.Writer, clock event.C
 	if unlabeled != nil {
 		return trace.Summary{}, errors.Join(unlabeled, source.Close())
 	}
-	summary, err := t.Run(ctx, source, newSink(cmd.OutOrStdout(), source.Clock()))
+	metered, err := l.metered(source)
+	if err != nil {
+		return trace.Summary{}, errors.Join(err, source.Close())
+	}
+	summary, err := t.Run(ctx, metered, newSink(cmd.OutOrStdout(), source.Clock()))
 	err = errors.Join(err, source.Close())
 	if err == nil && errors.Is(context.Cause(ctx), errNoReader) {
 		err = errNoReader

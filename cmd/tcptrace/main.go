@@ -24,6 +24,8 @@ const (
 	exitOK     = 0
 	exitFailed = 1
 	exitUsage  = 2
+
+	exitUnequal = 3 // an audit does not hold
 )
 
 // run executes the command line and returns the exit status.
@@ -55,12 +57,15 @@ func report(err error, stderr io.Writer) int {
 		}
 	}
 	var (
-		usage  *usageError
-		unable *unableError
+		usage   *usageError
+		unable  *unableError
+		unequal *unequalError
 	)
 	switch {
 	case errors.As(err, &usage):
 		status = exitUsage
+	case errors.As(err, &unequal):
+		status = exitUnequal
 	case errors.As(err, &unable):
 		text += `; "tcptrace doctor" says what this host allows`
 	}

@@ -96,5 +96,5 @@ func (t *timelineCommand) run(cmd *cobra.Command) error {
 		return err
 	}
 	conclude(cmd.ErrOrStderr(), summary)
-	return nil
+	return t.audited(cmd)
 }

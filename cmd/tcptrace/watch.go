@@ -84,5 +84,5 @@ func (w *watch) run(cmd *cobra.Command) error {
 		_, _ = stderr.Write(text.AppendOpen(nil, &text.open))
 	}
 	conclude(stderr, summary)
-	return nil
+	return w.audited(cmd)
 }

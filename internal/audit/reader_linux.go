@@ -1,0 +1,110 @@
+package audit
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"runtime"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/proc"
+)
+
+// NewMeter returns a Meter of the given network namespaces, by inode, or of
+// all that can be found. It needs CAP_SYS_ADMIN to enter those of others.
+func NewMeter(netns []uint32) (*Meter, error) {
+	names, err := proc.NewResolver(proc.Options{})
+	if err != nil {
+		return nil, fmt.Errorf("find the network namespaces: %w", err)
+	}
+	return newMeter(func() ([]Reading, error) {
+		all, err := names.NetNamespaces()
+		if err != nil {
+			return nil, err
+		}
+		wanted := slices.DeleteFunc(all, func(ns proc.NetNS) bool {
+			return len(netns) > 0 && !slices.Contains(netns, ns.Inode)
+		})
+		return readAll(wanted)
+	}), nil
+}
+
+// readAll reads the figures of the namespaces, from a thread of its own, which
+// ends with it if it cannot be brought back to where it was. It leaves out
+// those that are gone.
+func readAll(namespaces []proc.NetNS) ([]Reading, error) {
+	var (
+		readings []Reading
+		err      error
+	)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread()
+		var home *os.File
+		if home, err = os.Open("/proc/thread-self/ns/net"); err != nil {
+			runtime.UnlockOSThread()
+			return
+		}
+		defer home.Close()
+		readings, err = visit(namespaces)
+		if unix.Setns(int(home.Fd()), unix.CLONE_NEWNET) == nil {
+			runtime.UnlockOSThread()
+		}
+	}()
+	<-done
+	return readings, err
+}
+
+// visit moves the calling thread through the namespaces.
+func visit(namespaces []proc.NetNS) ([]Reading, error) {
+	readings := make([]Reading, 0, len(namespaces))
+	for _, ns := range namespaces {
+		r, err := readOne(ns)
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		readings = append(readings, *r)
+	}
+	return readings, nil
+}
+
+func readOne(ns proc.NetNS) (*Reading, error) {
+	f, err := ns.Open()
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if err := unix.Setns(int(f.Fd()), unix.CLONE_NEWNET); err != nil {
+		return nil, fmt.Errorf("enter network namespace %d (needs CAP_SYS_ADMIN): %w", ns.Inode, err)
+	}
+	r := &Reading{NetNS: ns.Inode, Name: ns.Name}
+	r.Window.From = now()
+	snmp, err := os.ReadFile("/proc/thread-self/net/snmp")
+	if err != nil {
+		return nil, err
+	}
+	netstat, err := os.ReadFile("/proc/thread-self/net/netstat")
+	if err != nil {
+		return nil, err
+	}
+	r.Window.To = now()
+	if r.Values, err = Parse(string(snmp), string(netstat)); err != nil {
+		return nil, fmt.Errorf("network namespace %d: %w", ns.Inode, err)
+	}
+	return r, nil
+}
+
+// now reads the clock of the events' times.
+func now() event.Time {
+	var t unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &t) // cannot fail for this clock
+	return event.Time(t.Nano())
+}

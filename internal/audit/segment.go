@@ -1,0 +1,165 @@
+package audit
+
+import (
+	"time"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcp"
+)
+
+// Numbers of the kernel's that a Retransmission has.
+const (
+	caLoss      = 4    // TCP_CA_Loss
+	lossProbe   = 5    // ICSK_TIME_LOSS_PROBE
+	lost        = 4    // TCPCB_LOST
+	everRetrans = 0x80 // TCPCB_EVER_RETRANS
+	flagSYN     = 2
+)
+
+// The errors with which __tcp_retransmit_skb returns before it counts. All
+// others, but for EHOSTUNREACH, come from tcp_transmit_skb, after it has.
+const (
+	eagain  = -11
+	enomem  = -12
+	ebusy   = -16
+	einval  = -22
+	unreach = -113
+)
+
+// retransmit counts RetransSegs, TCPSynRetrans, TCPTimeouts and TCPLossProbes
+// of a full socket (net/ipv4/tcp_output.c, tcp_timer.c).
+func (s *space) retransmit(ev *event.Event) {
+	x := &ev.Retransmission
+	if s.tried(ev) {
+		s.add(RetransSegs, int64(max(x.Segments, 1)), ev.Time)
+		if x.Flags&flagSYN != 0 {
+			s.add(TCPSynRetrans, 1, ev.Time)
+		}
+	}
+	switch {
+	case x.Pending == lossProbe && x.Sacked&lost == 0 && x.Err == 0 && ev.Old != tcp.SynSent:
+		s.add(TCPLossProbes, 1, ev.Time)
+	case x.Pending == 0 && x.CAState == caLoss && x.Head:
+		s.timedOut(ev)
+	}
+}
+
+// timedOut counts a segment that the retransmission timer sent, unless it
+// probes a window that is shut, which is no timeout.
+func (s *space) timedOut(ev *event.Event) {
+	x := &ev.Retransmission
+	probe := s.probing == ev.ID.Cookie
+	s.probing = 0
+	if probe || x.Retransmits == 0 {
+		return
+	}
+	s.add(TCPTimeouts, 1, ev.Time)
+	s.timeouts[ev.ID.Cookie] = timeout{ev.Time, time.Duration(x.RTOms) * time.Millisecond}
+}
+
+// congestion tells a timeout from a probe of a window that is shut: both enter
+// the state Loss and send the first segment again.
+func (s *space) congestion(ev *event.Event) {
+	x := &ev.Retransmission
+	if x.CAState == caLoss && x.Pending == 0 && !x.Timeout && ev.Old != tcp.SynSent && ev.Old != tcp.SynRecv {
+		s.probing = ev.ID.Cookie
+	}
+}
+
+// tried reports whether __tcp_retransmit_skb came as far as to count the
+// segment, which may still not have been sent.
+func (s *space) tried(ev *event.Event) bool {
+	x := &ev.Retransmission
+	switch x.Err {
+	case eagain, enomem, ebusy, einval:
+		return false
+	case unreach:
+		if x.Sacked&everRetrans == 0 {
+			return false
+		}
+		s.may(RetransSegs, -int64(max(x.Segments, 1)), ev.Time, "a segment without a route counts only if that was noticed late")
+	}
+	return true
+}
+
+// retransmitSynAck counts one of a request socket (tcp_rtx_synack), and the
+// timeout if there was one (reqsk_timer_handler).
+func (s *space) retransmitSynAck(ev *event.Event) {
+	s.add(RetransSegs, 1, ev.Time)
+	s.add(TCPSynRetrans, 1, ev.Time)
+	if ev.Retransmission.Timeout {
+		s.add(TCPTimeouts, 1, ev.Time)
+	}
+}
+
+// requestEnd counts a handshake's end as the kernel does: a RST or a stray SYN
+// fails the attempt (tcp_check_req), the last timeout counts as one.
+func (s *space) requestEnd(ev *event.Event) {
+	switch ev.Cause {
+	case event.CauseTimeout, event.CauseExpired:
+		if _, closed := s.closed[ev.Local.Port()]; closed {
+			s.may(TCPTimeouts, 1, ev.Time, "a request of a closed listener ends without counting, unless another listener of its SO_REUSEPORT group takes it over")
+			return
+		}
+		s.add(TCPTimeouts, 1, ev.Time)
+	case event.CauseReset:
+		overflow := s.resets.find(ev.Time, func(r *sentReset) bool { return r.synack && r.tuple == tupleOf(ev) })
+		if overflow {
+			return // tcp_abort_on_overflow
+		}
+		s.add(AttemptFails, 1, ev.Time)
+	}
+}
+
+// resetSent counts OutRsts, and what of TCPAbortOn* a RST stands for.
+func (s *space) resetSent(ev *event.Event) {
+	s.resets.add(ev)
+	delete(s.skipped, ev.ID.Cookie)
+	s.add(OutRsts, 1, ev.Time)
+	switch ev.Reason {
+	case "TCP_ABORT_ON_CLOSE":
+		s.add(TCPAbortOnClose, 1, ev.Time)
+	case "TCP_ABORT_ON_DATA":
+		s.add(TCPAbortOnData, 1, ev.Time)
+	case "":
+		s.unexplained(ev)
+	default:
+		if closedAtOnce(ev) {
+			s.add(TCPAbortOnData, 1, ev.Time)
+		}
+	}
+}
+
+// closedAtOnce reports whether the RST is that of close() with SO_LINGER 0:
+// close() forbids receiving and sending before it sends it, connect() to
+// AF_UNSPEC, which sends one as well, does not.
+func closedAtOnce(ev *event.Event) bool {
+	const both = 3 // SHUTDOWN_MASK
+	f := &ev.Reset
+	return f.Socket && f.Linger0 && !f.Answer && f.Shutdown == both && ev.Task.Known()
+}
+
+// unexplained counts a RST for which the kernel gives no reason (before 6.10).
+func (s *space) unexplained(ev *event.Event) {
+	f := &ev.Reset
+	switch {
+	case !f.Socket:
+	case f.Answer && f.Dead:
+		s.add(TCPAbortOnData, 1, ev.Time)
+	case f.Answer || !ev.Task.Known():
+	case f.Unread > 0:
+		s.add(TCPAbortOnClose, 1, ev.Time)
+	case closedAtOnce(ev):
+		s.add(TCPAbortOnData, 1, ev.Time)
+	}
+}
+
+// queueFull counts ListenOverflows, and ListenDrops, which counts each of these
+// and each SYN that a full queue of requests turned away.
+func (s *space) queueFull(ev *event.Event) {
+	n := int64(max(ev.Count, 1))
+	if !ev.Queue.SYN {
+		s.add(ListenOverflows, n, ev.Time)
+	}
+	s.add(ListenDrops, n, ev.Time)
+}
