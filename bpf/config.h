@@ -9,6 +9,7 @@
 
 #define TT_MAX_PORTS 16
 #define TT_MAX_IDS 8
+#define TT_DROP_REASONS 256
 
 struct tt_net {
 	__u8 addr[16]; // masked
@@ -27,6 +28,9 @@ struct tt_config {
 
 	// A record that finds more than this in the ring wakes the reader.
 	__u64 wake_bytes;
+
+	// The reasons for which a dropped packet is told, a bit each.
+	__u64 drop_reasons[TT_DROP_REASONS / 64];
 
 	struct tt_net nets[TT_MAX_IDS];
 	__u32 pids[TT_MAX_IDS];
@@ -51,7 +55,10 @@ struct tt_config {
 	__u8 sees_requests;	 // a hook sees how request sockets end
 	__u8 hash_add_args;	 // of inet_csk_reqsk_queue_hash_add; 0: it returns nothing
 	__u8 accept_args;	 // of inet_csk_accept
-	__u8 pad[1];
+	__u8 has_drop_reason;	 // third argument of kfree_skb
+	__u8 has_drop_receiver;	 // fourth
+	__u8 finds_fin;		 // kfree_skb is the hook of sees_fin
+	__u8 pad[6];
 };
 
 const volatile struct tt_config config;

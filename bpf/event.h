@@ -27,6 +27,7 @@ enum tt_kind {
 	TT_USED,	      // struct tt_transition: a process reads for the first time
 	TT_ACCEPTED,	      // struct tt_transition: a process accepted the connection
 	TT_CONGESTION,	      // struct tt_retransmit, without a segment
+	TT_DROPPED,	      // struct tt_drop
 	TT_NUM_KINDS = 32, // room to spare: a mask keeps an index in bounds
 };
 
@@ -47,6 +48,7 @@ enum tt_flag {
 	TT_F_FIN_ACKED = 16,   // bytes_acked counts ours
 	TT_F_UNDO = 32,	       // undo_marker is set: what was done for loss can be undone
 	TT_F_TIMEOUT = 64,     // the retransmission timer ran out
+	TT_F_OUTGOING = 128,   // the packet is ours
 };
 
 // Bits of tt_reset.facts.
@@ -137,6 +139,16 @@ struct tt_reset {
 	__u8 pad[5];
 };
 
+struct tt_drop {
+	struct tt_head head;
+	__u32 seq;
+	__u32 bytes;	 // payload
+	__s32 location;	 // the address that gave it up, less config.frame_base; 0: not known
+	__u16 reason;	 // enum skb_drop_reason
+	__u8 tcp_flags;	 // TCPHDR_*
+	__u8 pad;
+};
+
 struct tt_totals {
 	struct tt_head head;
 	__u64 bytes_sent;
@@ -166,6 +178,7 @@ _Static_assert(sizeof(struct tt_timewait_end) == 128, "layout");
 _Static_assert(sizeof(struct tt_retransmit) == 112, "layout");
 _Static_assert(sizeof(struct tt_reset) == 120, "layout");
 _Static_assert(sizeof(struct tt_totals) == 104, "layout");
+_Static_assert(sizeof(struct tt_drop) == 80, "layout");
 
 // Nothing else names these types in a map, so that clang would leave them out
 // of BTF, from which bpf2go reads them.
@@ -179,6 +192,7 @@ struct tt_wire {
 	struct tt_retransmit retransmit;
 	struct tt_reset reset;
 	struct tt_totals totals;
+	struct tt_drop drop;
 };
 
 const struct tt_wire *wire_types __attribute__((unused));

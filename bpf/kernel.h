@@ -217,8 +217,16 @@ struct net_device {
 	possible_net_t nd_net; // whose packet it is, where there is no socket
 };
 
+struct dst_entry {
+	struct net_device *dev;
+};
+
 struct sk_buff {
 	struct net_device *dev;
+	struct sock *sk; // who sends it, or, found early, who receives it
+	unsigned long _skb_refdst; // its struct dst_entry, but for the lowest bit
+	int skb_iif; // the device that it came in by; 0: none
+	__be16 protocol;
 	__u32 len;
 	unsigned char *data;
 	__u16 transport_header; // offset from head

@@ -80,10 +80,3 @@ static __always_inline int timer_expires(const struct timer_list *timer)
 		return 0;
 	return request_expires(owner_of(timer, struct request_sock, rsk_timer), timer);
 }
-
-static __always_inline int packet_freed(const struct sock *receiver)
-{
-	if (!receiver || sock_state(receiver) != TCP_TIME_WAIT)
-		return 0;
-	return timewait_received((const struct inet_timewait_sock *)receiver);
-}

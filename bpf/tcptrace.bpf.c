@@ -4,6 +4,7 @@
 // User space loads only those that this kernel has; see internal/probe.
 #include "accept.h"
 #include "congestion.h"
+#include "drop.h"
 #include "minisock.h"
 #include "reset.h"
 #include "retransmit.h"
@@ -103,10 +104,12 @@ int BPF_PROG(tt_timer_done, struct timer_list *timer)
 }
 
 SEC("tp_btf/kfree_skb")
-int BPF_PROG(tt_kfree_skb, struct sk_buff *skb, void *location, enum skb_drop_reason reason,
-	     struct sock *receiver)
+int BPF_PROG(tt_kfree_skb, const struct sk_buff *skb, void *location)
 {
-	return packet_freed(receiver);
+	__u32 reason = config.has_drop_reason ? (__u32)ctx[2] : 0;
+	const struct sock *receiver = config.has_drop_receiver ? (const struct sock *)ctx[3] : NULL;
+
+	return packet_freed(skb, (__u64)location, reason, receiver);
 }
 
 SEC("fentry/tcp_connect")

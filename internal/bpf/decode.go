@@ -31,6 +31,13 @@ type Decoder struct {
 	// nil where it has none.
 	ResetReasons []string
 
+	// DropReasons are likewise those of enum skb_drop_reason.
+	DropReasons []string
+
+	// Function names the kernel function that lies so far from the frame base;
+	// "" if it is not known.
+	Function func(distance int32) string
+
 	// EndCause tells from a stack why a timewait socket in the given
 	// substate ended. It returns false where the socket did not end.
 	EndCause func(frames *Frames, substate tcp.State) (event.Cause, bool)
@@ -53,6 +60,7 @@ var kinds = [TcptraceTtKindTT_NUM_KINDS]event.Kind{
 	TcptraceTtKindTT_USED:              event.Used,
 	TcptraceTtKindTT_ACCEPTED:          event.Accepted,
 	TcptraceTtKindTT_CONGESTION:        event.Congestion,
+	TcptraceTtKindTT_DROPPED:           event.Dropped,
 }
 
 // EventKind returns the domain's kind for the kernel side's, or 0.
@@ -154,6 +162,12 @@ func (d *Decoder) decodeBody(raw []byte, head *TcptraceTtHead, ev *event.Event) 
 				ev.Task = task(&body.Task)
 			}
 		}
+	case event.Dropped:
+		var body TcptraceTtDrop
+		if ok = read(raw, &body); ok {
+			ev.Reason = nameOf(d.DropReasons, uint32(body.Reason))
+			ev.Packet = d.packet(&body)
+		}
 	case event.Totals:
 		var body TcptraceTtTotals
 		if ok = read(raw, &body); ok {
@@ -247,6 +261,14 @@ func resetFacts(body *TcptraceTtReset) event.ResetFacts {
 		AnsweredBytes: body.AnsweredBytes,
 		AnsweredFlags: body.AnsweredFlags,
 	}
+}
+
+func (d *Decoder) packet(body *TcptraceTtDrop) event.Packet {
+	p := event.Packet{Seq: body.Seq, Bytes: body.Bytes, Flags: body.TcpFlags, Outgoing: has(&body.Head, TcptraceTtFlagTT_F_OUTGOING)}
+	if body.Location != 0 {
+		p.Where = d.Function(body.Location)
+	}
+	return p
 }
 
 // counters takes the FINs off, which the kernel counts as bytes.

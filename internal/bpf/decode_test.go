@@ -23,8 +23,14 @@ var compareEvents = cmpopts.EquateComparable(netip.AddrPort{})
 // testDecoder takes a stack whose innermost frame is 1 for a timer that is
 // armed again, and 2 for one that ran out.
 func testDecoder() *Decoder {
-	names := []string{14: "TCP_STATE"}
-	return &Decoder{HZ: 250, ResetReasons: names, EndCause: func(frames *Frames, _ tcp.State) (event.Cause, bool) {
+	d := &Decoder{HZ: 250, ResetReasons: []string{14: "TCP_STATE"}, DropReasons: []string{5: "SOCKET_FILTER"}}
+	d.Function = func(distance int32) string {
+		if distance == -3 {
+			return "sk_filter_trim_cap"
+		}
+		return ""
+	}
+	d.EndCause = func(frames *Frames, _ tcp.State) (event.Cause, bool) {
 		switch frames[0] {
 		case 1:
 			return event.CauseUnknown, false
@@ -32,7 +38,8 @@ func testDecoder() *Decoder {
 			return event.CauseExpired, true
 		}
 		return event.CauseUnknown, true
-	}}
+	}
+	return d
 }
 
 func mappedV4(a, b, c, d byte) [16]byte {
@@ -148,6 +155,22 @@ func TestDecode_ResetAndTotals(t *testing.T) {
 	totals.Head.Flags = uint8(TcptraceTtFlagTT_F_FIN_ACKED | TcptraceTtFlagTT_F_FIN_RECEIVED)
 	want.Counters.BytesAcked, want.Counters.BytesReceived = 1, 2
 	expect(t, bytesOf(totals), want)
+}
+
+func TestDecode_Drop(t *testing.T) {
+	record := TcptraceTtDrop{
+		Head: headOf(TcptraceTtKindTT_DROPPED), Seq: 1, Bytes: 2, Location: -3, Reason: 5, TcpFlags: 0x18,
+	}
+	record.Head.Flags = uint8(TcptraceTtFlagTT_F_OUTGOING)
+	record.Head.OldState = uint8(tcp.Listen)
+	want := eventOf(event.Dropped)
+	want.Old, want.Reason = tcp.Listen, "SOCKET_FILTER"
+	want.Packet = event.Packet{Where: "sk_filter_trim_cap", Seq: 1, Bytes: 2, Flags: 0x18, Outgoing: true}
+	expect(t, bytesOf(record), want)
+
+	record.Location = 0 // where addresses are hidden
+	want.Packet.Where = ""
+	expect(t, bytesOf(record), want)
 }
 
 func TestDecode_TimeWaitEnd(t *testing.T) {

@@ -17,6 +17,7 @@ var wireTypes = map[string]any{
 	"tt_retransmit":   TcptraceTtRetransmit{},
 	"tt_reset":        TcptraceTtReset{},
 	"tt_totals":       TcptraceTtTotals{},
+	"tt_drop":         TcptraceTtDrop{},
 	"tt_tally":        TcptraceTtTally{},
 	"tt_config":       TcptraceTtConfig{},
 }
@@ -106,6 +107,7 @@ func TestLayout_RecordsHaveNoHolesAndFit(t *testing.T) {
 var wireRecords = map[string]bool{
 	"tt_head": true, "tt_transition": true, "tt_timewait_end": true,
 	"tt_retransmit": true, "tt_reset": true, "tt_totals": true,
+	"tt_drop": true,
 }
 
 func TestLayout_ProgramNamesShowInBpftool(t *testing.T) {

@@ -29,6 +29,7 @@ type TcptraceTtConfig struct {
 	WriteHandler    uint64
 	FrameBase       uint64
 	WakeBytes       uint64
+	DropReasons     [4]uint64
 	Nets            [8]struct {
 		_    structs.HostLayout
 		Addr [16]uint8
@@ -54,7 +55,21 @@ type TcptraceTtConfig struct {
 	SeesRequests     uint8
 	HashAddArgs      uint8
 	AcceptArgs       uint8
-	Pad              [1]uint8
+	HasDropReason    uint8
+	HasDropReceiver  uint8
+	FindsFin         uint8
+	Pad              [6]uint8
+}
+
+type TcptraceTtDrop struct {
+	_        structs.HostLayout
+	Head     TcptraceTtHead
+	Seq      uint32
+	Bytes    uint32
+	Location int32
+	Reason   uint16
+	TcpFlags uint8
+	Pad      uint8
 }
 
 type TcptraceTtFlag uint32
@@ -67,6 +82,7 @@ const (
 	TcptraceTtFlagTT_F_FIN_ACKED    TcptraceTtFlag = 16
 	TcptraceTtFlagTT_F_UNDO         TcptraceTtFlag = 32
 	TcptraceTtFlagTT_F_TIMEOUT      TcptraceTtFlag = 64
+	TcptraceTtFlagTT_F_OUTGOING     TcptraceTtFlag = 128
 )
 
 type TcptraceTtHead struct {
@@ -105,6 +121,7 @@ const (
 	TcptraceTtKindTT_USED              TcptraceTtKind = 13
 	TcptraceTtKindTT_ACCEPTED          TcptraceTtKind = 14
 	TcptraceTtKindTT_CONGESTION        TcptraceTtKind = 15
+	TcptraceTtKindTT_DROPPED           TcptraceTtKind = 16
 	TcptraceTtKindTT_NUM_KINDS         TcptraceTtKind = 32
 )
 

@@ -83,9 +83,9 @@ const (
 	// Accepted: Task's accept() returned the socket.
 	Accepted
 
-	// Dropped: the kernel dropped a packet of TCP. Reason is the kernel's; ID,
-	// Local and Remote are of the socket or listener that it was for, where
-	// one was found, else the addresses are the packet's.
+	// Dropped: the kernel dropped a packet of TCP, Packet. Reason is the
+	// kernel's. ID and Old are of the socket or listener that sent it or that
+	// it was for, where one was found; Local and Remote are the packet's.
 	Dropped
 	// QueueFull: a SYN, or the ACK that completes a handshake, met a listener
 	// whose queue was full. ID is the listener's, Local its address, Remote
@@ -264,6 +264,15 @@ type ResetFacts struct {
 	AnsweredFlags uint8
 }
 
+// A Packet is one of TCP that the kernel dropped.
+type Packet struct {
+	Where    string // the kernel function that gave it up; "" where not known
+	Seq      uint32
+	Bytes    uint32 // payload
+	Flags    uint8  // FIN is 1, SYN 2, RST 4, PSH 8, ACK 16
+	Outgoing bool   // we sent it; else it came in
+}
+
 // A Queue is one of a listener's two, as a packet met it.
 type Queue struct {
 	SYN    bool   // of requests, in SYN_RECV; else of connections that wait for accept()
@@ -334,8 +343,9 @@ type Event struct {
 	// was made from a SYN cookie: its SYN_RECV lasted an instant.
 	WithoutRequest bool
 
-	Reset ResetFacts // of ResetSent and ResetReceived
-	Queue Queue
+	Reset  ResetFacts // of ResetSent and ResetReceived
+	Packet Packet     // of Dropped
+	Queue  Queue
 
 	Retransmission Retransmission
 	Counters       Counters

@@ -19,6 +19,9 @@ func (k *kernel) config(set *hookSet, opts *Options) bpf.TcptraceTtConfig {
 		MarksUnowned:     flag(k.socketStorage && !opts.NoOwners),
 		FrameBase:        k.symbols.address(frameBase),
 		AcceptArgs:       k.acceptArgs,
+		HasDropReason:    flag(k.dropReason),
+		HasDropReceiver:  flag(k.freedReceiver),
+		DropReasons:      toldDrops(k.dropReasons),
 	}
 	set.configure(k, &c)
 	setFilter(&c, &opts.Filter)

@@ -29,6 +29,7 @@ const (
 	acceptTime     = "accept()"
 	retransmits    = "retransmits"
 	congestion     = "congestion state"
+	drops          = "dropped packets"
 	resetsSent     = "resets sent"
 	resetsReceived = "resets received"
 )
@@ -54,6 +55,7 @@ func services() []service {
 		{acceptTime, Bounded, "the process is known once it reads, the time of accept() is not", remedyAccept},
 		{retransmits, Absent, "retransmits are not shown", ""},
 		{congestion, Bounded, "needless retransmits are not told from others", remedyKernel},
+		{drops, Absent, "packets that the kernel drops are not shown", remedyKernel},
 		{resetsSent, Absent, "sent resets are not shown", ""},
 		{resetsReceived, Absent, "received resets are not shown", ""},
 	}
@@ -94,7 +96,11 @@ func (p *programs) grade(s *service) Capability {
 			continue
 		}
 		where = append(where, h.where)
-		if why, missing := p.absent[h.program]; missing {
+		why, missing := p.absent[h.program]
+		if !missing {
+			why, missing = h.limits[s.name]
+		}
+		if missing {
 			c.Grade, c.Lost, c.Why, c.Remedy = s.without, s.lost, firstLine(why), s.remedy
 			if errors.Is(why, errHidden) {
 				c.Remedy = remedySymbols

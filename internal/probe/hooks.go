@@ -24,6 +24,8 @@ type hook struct {
 	// tells is the kind of event that is lost with a call of the program that
 	// the kernel skips; 0 where the next call makes up for it.
 	tells event.Kind
+	// limits says which of the services it cannot serve on this kernel, and why.
+	limits map[string]error
 	// needed: without it the set that it belongs to is of no use.
 	needed bool
 	// usable says whether this kernel can have it, and if not, why. nil
@@ -70,13 +72,14 @@ func timers() hookSet {
 		name:   HooksTimers,
 		usable: withSymbols,
 		hooks: func(k *kernel) []hook {
-			return slices.Concat(cookieHooks(k), []hook{requestCookieHook()}, timerHooks(), socketHooks())
+			return slices.Concat(cookieHooks(k), []hook{requestCookieHook()}, timerHooks(), []hook{freeHook(k, orphanFinWait2)}, socketHooks())
 		},
 		configure: func(k *kernel, c *bpf.TcptraceTtConfig) {
 			c.TimewaitHandler = k.symbols.address(timewaitHandler)
 			c.RequestHandler = k.symbols.address(requestHandler)
 			c.WriteHandler = k.symbols.address(writeHandler)
 			c.SeesFin = flag(k.hidden == nil && k.freedReceiver)
+			c.FindsFin = c.SeesFin
 			c.SeesRequests = flag(k.hidden == nil)
 		},
 	}
@@ -90,12 +93,10 @@ func timerHooks() []hook {
 			serves: []string{synRecv, orphanFinWait2, timeWait}},
 		{program: bpf.TcptraceProgTtTimerExpire, where: "tp_btf/timer_expire_entry", tells: event.RequestEnd, serves: []string{synRecv}},
 		{program: bpf.TcptraceProgTtTimerDone, where: "tp_btf/timer_expire_exit", tells: event.RequestEnd, serves: []string{synRecv}},
-		{program: bpf.TcptraceProgTtKfreeSkb, where: "tp_btf/kfree_skb", tells: event.TimeWaitFin, serves: []string{orphanFinWait2}},
 	}
 	for i := range hooks {
 		hooks[i].usable, hooks[i].attach = withSymbols, attachTracing
 	}
-	hooks[len(hooks)-1].usable = withReceiver
 	return hooks
 }
 
@@ -134,6 +135,26 @@ func socketHooks() []hook {
 }
 
 func withSymbols(k *kernel) error { return k.hidden }
+
+// freeHook sees the packets that the kernel drops; it serves drops, and what
+// else is named.
+func freeHook(k *kernel, also ...string) hook {
+	h := hook{
+		program: bpf.TcptraceProgTtKfreeSkb, where: "tp_btf/kfree_skb", tells: event.Dropped,
+		serves: append(also, drops), attach: attachTracing, limits: map[string]error{},
+	}
+	if !k.dropReason {
+		h.usable = func(*kernel) error {
+			return errors.New("this kernel's kfree_skb does not say why (Linux 5.17 and later do)")
+		}
+	}
+	if err := withReceiver(k); err != nil {
+		h.limits[orphanFinWait2] = err
+	} else if len(also) > 0 {
+		h.tells = event.TimeWaitFin // the rarer, which a life hangs on
+	}
+	return h
+}
 
 func withReceiver(k *kernel) error {
 	if k.hidden != nil {

@@ -26,11 +26,13 @@ type kernel struct {
 	retransmitErr bool  // tcp_retransmit_skb says whether sending failed
 	resetReason   bool  // tcp_send_reset says why
 	socketStorage bool  // tracing programs may mark a socket
-	freedReceiver bool  // kfree_skb names the socket that the packet met
+	dropReason    bool  // kfree_skb says why
+	freedReceiver bool  // and names the socket that the packet met
 	acceptArgs    uint8 // of inet_csk_accept
 	hashAddArgs   uint8 // of inet_csk_reqsk_queue_hash_add, if it returns a result; else 0
 
-	resetReasons []string // by number, without prefix; nil where it has none
+	// By number, without prefix; nil where it has none.
+	resetReasons, dropReasons []string
 }
 
 // examineKernel reads BTF and kallsyms.
@@ -45,10 +47,12 @@ func examineKernel() (*kernel, error) {
 	k.socketStorage = k.hasFunction("bpf_sk_storage_get_tracing")
 	k.retransmitErr = k.tracepointArgs("tcp_retransmit_skb") >= 3
 	k.resetReason = k.tracepointArgs("tcp_send_reset") >= 3
+	k.dropReason = k.tracepointArgs("kfree_skb") >= 3
 	k.freedReceiver = k.tracepointArgs("kfree_skb") >= 4
 	k.acceptArgs = k.argsOfResult("inet_csk_accept")
 	k.hashAddArgs = k.argsOfResult("inet_csk_reqsk_queue_hash_add")
 	k.resetReasons = k.names("sk_rst_reason", "SK_RST_REASON_")
+	k.dropReasons = k.names("skb_drop_reason", "SKB_DROP_REASON_")
 	return k, nil
 }
 

@@ -57,7 +57,8 @@ func Open(opts Options) (*Source, error) {
 		return nil, err
 	}
 	s := &Source{opts: opts, kernel: k, clock: readClock()}
-	s.decoder = bpf.Decoder{HZ: k.hz, ResetReasons: k.resetReasons, EndCause: k.symbols.endCause}
+	s.decoder = bpf.Decoder{HZ: k.hz, ResetReasons: k.resetReasons, DropReasons: k.dropReasons, EndCause: k.symbols.endCause}
+	s.decoder.Function = (&functions{base: k.symbols.address(frameBase)}).name
 	if s.programs, err = load(k, &opts); err != nil {
 		return nil, err
 	}
