@@ -19,7 +19,7 @@ SUDO := sudo env "PATH=$(PATH):/usr/sbin:/sbin" GOFLAGS=-buildvcs=false
 EXEC := -exec '$(SUDO)'
 endif
 
-.PHONY: build watch generate test race lint bench install clean help
+.PHONY: build watch generate test race test-kernel test-kernels lint bench install clean help
 
 build: ## ./tcptrace, static, and ./tcplab
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=auto ./cmd/tcptrace
@@ -36,6 +36,15 @@ test: ## every test; those of the kernel side need root, or sudo
 
 race: ## the tests with the race detector, without those that take a minute (needs a C compiler)
 	$(GO) test -race -short $(EXEC) ./...
+
+# Both need the packages qemu-system-x86 and busybox-static, and fetch Debian's
+# kernels by apt into .cache/kernels.
+test-kernel: ## the live tests on one more kernel, emulated: make test-kernel KERNEL=6.1
+	@test -n "$(KERNEL)" || { echo 'which? make test-kernel KERNEL=6.1' >&2; exit 2; }
+	$(GO) run ./cmd/testkernel $(KERNEL)
+
+test-kernels: ## the same on 5.10, 6.1, 6.12, 7.2 and this host's, and docs/kernels.md of it
+	$(GO) run $(EXEC) ./cmd/testkernel -native -write docs/kernels.md
 
 lint: ## gofmt, go vet for every system that we build for, golangci-lint
 	@test -z "$$(gofmt -l .)" || { gofmt -d .; echo 'remedy: gofmt -w .' >&2; exit 1; }
@@ -54,4 +63,4 @@ clean: ## remove what build made
 	rm -f tcptrace tcplab
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// bootLimit is how long a guest may take until its tests begin: some 4 s,
+	// and many times that on a busy machine.
+	bootLimit = 90 * time.Second
+
+	// boots is how often a guest is started whose tests do not begin.
+	boots = 3
+)
+
+// errNoBoot says that a guest died, or hung, before its tests began.
+var errNoBoot = errors.New("the guest does not come up")
+
+// A guest is an emulated machine that runs a script once.
+type guest struct {
+	image    *image
+	programs []string // paths of static programs to have in /bin
+	script   string   // see init.sh
+	dir      string   // for its files; the console's log stays there
+	limit    time.Duration
+	log      func(format string, args ...any)
+}
+
+// run boots the guest, again where it does not come up, and calls line with
+// each line that its script prints.
+func (g *guest) run(ctx context.Context, line func(string)) error {
+	initrd := filepath.Join(g.dir, "initrd-"+g.image.kernel.name)
+	if err := writeInitramfs(initrd, g.image, g.programs, g.script); err != nil {
+		return err
+	}
+	defer os.Remove(initrd)
+	for attempt := 1; ; attempt++ {
+		err := g.boot(ctx, initrd, line)
+		if !errors.Is(err, errNoBoot) || attempt == boots || ctx.Err() != nil {
+			return err
+		}
+		g.log("%v (boot %d of at most %d): once more", err, attempt, boots)
+	}
+}
+
+// boot starts the machine and reads what it says until it is done.
+func (g *guest) boot(ctx context.Context, initrd string, line func(string)) error {
+	ctx, cancel := context.WithTimeout(ctx, g.limit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "qemu-system-x86_64",
+		// The processors take turns on one thread of ours. On one thread each,
+		// one may go on to run what another has just patched in the kernel's
+		// code, forever, as it does when tracing starts and ends.
+		"-accel", "tcg,thread=single",
+		// Of the models that have what these kernels need, one without
+		// cmpxchg16b: with it 6.12 panics under emulation more often than not.
+		"-machine", "q35", "-cpu", "Nehalem,-cx16", "-smp", "2", "-m", "1200",
+		"-display", "none", "-monitor", "none", "-nic", "none", "-no-reboot",
+		"-serial", "file:"+g.console(), "-serial", "stdio",
+		"-kernel", filepath.Join(g.image.dir, "vmlinuz"), "-initrd", initrd,
+		"-append", "console=ttyS0 panic=-1 rdinit=/init mitigations=off tsc=unstable")
+	cmd.Stderr = os.Stderr
+	cmd.WaitDelay = 5 * time.Second
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	var begun atomic.Bool
+	late := time.AfterFunc(bootLimit, func() {
+		if !begun.Load() {
+			cancel()
+		}
+	})
+	defer late.Stop()
+	said, err := os.Create(filepath.Join(g.dir, "tests-"+g.image.kernel.name+".log"))
+	if err != nil {
+		return err
+	}
+	defer said.Close()
+	done := g.read(io.TeeReader(out, said), func(text string) {
+		begun.Store(true)
+		line(text)
+	})
+	cancel()
+	_ = cmd.Wait() // killed or not: what counts is how far the script came
+	switch {
+	case done:
+		return nil
+	case !begun.Load():
+		return errNoBoot
+	}
+	return fmt.Errorf("the guest ended before its tests did (limit %v); its console is in %s", g.limit, g.console())
+}
+
+func (g *guest) console() string {
+	return filepath.Join(g.dir, "console-"+g.image.kernel.name+".log")
+}
+
+// read hands over the lines up to the one that says that all is done, and says
+// whether it came.
+func (g *guest) read(out io.Reader, line func(string)) (done bool) {
+	scan := bufio.NewScanner(out)
+	scan.Buffer(nil, 1<<20)
+	for scan.Scan() {
+		text := strings.TrimRight(scan.Text(), "\r")
+		if text == "@done" {
+			return true
+		}
+		line(text)
+	}
+	return false
+}

@@ -1,0 +1,37 @@
+#!/bin/busybox sh
+# The first process of a guest. What the kernel says goes to the first serial
+# line, what the tests say to the second.
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+mkdir -p /dev/net /sys/fs/cgroup /sys/kernel/tracing
+[ -e /dev/net/tun ] || mknod /dev/net/tun c 10 200
+mount -t cgroup2 cgroup /sys/fs/cgroup
+mount -t tracefs tracefs /sys/kernel/tracing
+echo 0 >/sys/kernel/tracing/options/record-cmd # rewrites the scheduler's code each time
+mount -t bpf bpf /sys/fs/bpf
+mount -t tmpfs tmp /tmp
+for module in /modules/*.ko; do insmod "$module"; done
+ip link set lo up
+ulimit -n 16384
+
+results=/dev/ttyS1
+stty -F $results raw -echo
+
+# --- the script's own ---
+# suite NAME COMMAND...: run it, and say where it begins and ends.
+suite() {
+	name=$1
+	shift
+	echo "@begin $name $(cut -d' ' -f1 /proc/uptime)" >$results
+	"$@" >$results 2>&1
+	echo "@end $name $? $(cut -d' ' -f1 /proc/uptime)" >$results
+}
+
+echo "@kernel $(uname -r)" >$results
+# --- of a guest ---
+. /script
+echo "@done" >$results
+sleep 1
+poweroff -f

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// compile builds what the guests run, static, and returns the files' paths.
+func compile(ctx context.Context, cache string) ([]string, error) {
+	dir := filepath.Join(cache, "bin")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	probe, tracer := filepath.Join(dir, "probe.test"), filepath.Join(dir, "tcptrace")
+	for _, args := range [][]string{
+		{"test", "-c", "-o", probe, "./internal/probe"},
+		{"build", "-o", tracer, "./cmd/tcptrace"},
+	} {
+		cmd := exec.CommandContext(ctx, "go", args...)
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return nil, fmt.Errorf("go %s: %w\n%s", strings.Join(args, " "), err, out)
+		}
+	}
+	return []string{probe, tracer}, nil
+}
+
+// patterns are the tests of internal/probe that show something of a kernel, as
+// go test -run has them. The others run on every host.
+var patterns = []string{
+	"^(TestLive_Stories|TestLive_Causes_BesideOtherTracers|TestLive_TinyRing_ReceivedAndLostAreWhatWasSent|TestOpen_HooksByNameAndByDefault)$",
+	"^(TestLive_Owners|TestLive_Owners_ExactAccept)$/^(prefork|threads|fd-passing|io-uring-accept)$/^veth$/^ipv4$",
+	"^(TestLive_MidTrace|TestLive_Owners_BeforeTheEnd)$",
+}
+
+// longTests take a minute, waiting; so they wait at the same time.
+const longTests = "^TestLive_Stories$/^time-wait-expiry$"
+
+// script is what a guest runs, or this host: with each way of seeing
+// minisockets that the kernel has, what doctor says of it, what the verifier
+// makes of each program, and the live tests.
+func script(o *options) string {
+	which := patterns
+	if o.run != "" {
+		which = []string{o.run}
+	}
+	var b strings.Builder
+	for _, m := range modes {
+		fmt.Fprintf(&b, "if tcptrace doctor --hooks %s >/dev/null 2>/tmp/why; then\n", m)
+		fmt.Fprintf(&b, "\tsuite doctor/%[1]s tcptrace doctor --hooks %[1]s -o json\n", m)
+		probe := fmt.Sprintf("probe.test -hooks %s -test.v -test.timeout 9m", m)
+		fmt.Fprintf(&b, "\tsuite verifier/%s %s -test.run '^TestPrograms_Verified$'\n", m, probe)
+		for i, pattern := range which {
+			fmt.Fprintf(&b, "\tsuite live%d/%s %s -test.short -test.run '%s'\n", i+1, m, probe, pattern)
+		}
+		fmt.Fprintf(&b, "else\n\tcat /tmp/why >$results\n\techo '@absent %s' >$results\nfi\n", m)
+	}
+	if !o.short && o.run == "" {
+		b.WriteString(longScript())
+	}
+	return b.String()
+}
+
+// longScript runs the tests that take a minute, all at once.
+func longScript() string {
+	var b strings.Builder
+	for _, m := range modes {
+		fmt.Fprintf(&b, "probe.test -hooks %[1]s -test.v -test.run '%[2]s' >/tmp/long-%[1]s 2>&1 &\npid_%[1]s=$!\n", m, longTests)
+	}
+	b.WriteString("long() { wait $1; ended=$?; cat $2; return $ended; }\n")
+	for _, m := range modes {
+		fmt.Fprintf(&b, "suite long/%[1]s long $pid_%[1]s /tmp/long-%[1]s\n", m)
+	}
+	return b.String()
+}

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"encoding/json"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// Verdicts on a test, as go test spells them.
+const (
+	pass = "PASS"
+	fail = "FAIL"
+	skip = "SKIP"
+)
+
+// A mode is a way of seeing minisockets: see tcptrace's --hooks.
+type mode string
+
+var modes = []mode{"fentry", "timers"}
+
+// A capability is a line of "tcptrace doctor".
+type capability struct {
+	Type, Name, Grade, Lost string
+}
+
+// A test is what became of one, by its full name.
+type test struct {
+	verdict string
+	why     string // of a skip
+	leaf    bool   // it has no tests in it
+}
+
+// Results are what one kernel showed.
+type results struct {
+	name    string // of the kernel
+	release string // as uname says
+	tests   map[mode]map[string]*test
+	doctor  map[mode][]capability
+	// verified counts the instructions that the verifier walked, by program.
+	verified map[string]int
+	absent   map[mode]bool // ways that this kernel does not have
+	broken   []string      // suites that ended badly or not at all
+	seconds  float64       // in all suites
+
+	suite suite
+	begun float64
+	log   []string // of the test that runs
+	fails []string // what failed tests printed
+}
+
+// A suite is a run of one program for one mode.
+type suite struct {
+	name string
+	mode mode
+}
+
+func newResults(name string) *results {
+	r := &results{
+		name: name, tests: map[mode]map[string]*test{}, doctor: map[mode][]capability{},
+		verified: map[string]int{}, absent: map[mode]bool{},
+	}
+	for _, m := range modes {
+		r.tests[m] = map[string]*test{}
+	}
+	return r
+}
+
+var (
+	verdictLine  = regexp.MustCompile(`^\s*--- (PASS|FAIL|SKIP): (\S+) \(`)
+	verifiedLine = regexp.MustCompile(`verified (tt_\w+): (\d+) instructions`)
+	sourceLine   = regexp.MustCompile(`^\s+\w+\.go:\d+: `)
+)
+
+// add takes a line of a guest's.
+func (r *results) add(line string) {
+	if strings.HasPrefix(line, "@") {
+		r.control(strings.Fields(line))
+		return
+	}
+	if r.suite.name == "doctor" {
+		var c capability
+		if json.Unmarshal([]byte(line), &c) == nil && c.Type == "capability" {
+			r.doctor[r.suite.mode] = append(r.doctor[r.suite.mode], c)
+		}
+		return
+	}
+	if m := verifiedLine.FindStringSubmatch(line); m != nil {
+		r.verified[m[1]], _ = strconv.Atoi(m[2]) // digits only
+	}
+	switch m := verdictLine.FindStringSubmatch(line); {
+	case m != nil:
+		r.judged(m[1], m[2])
+	case strings.HasPrefix(line, "=== RUN"):
+		r.log = nil
+	default:
+		r.log = append(r.log, line)
+	}
+}
+
+// judged takes note of a test's end. With -test.v its log comes before.
+func (r *results) judged(verdict, name string) {
+	t := &test{verdict: verdict, leaf: true}
+	tests := r.tests[r.suite.mode]
+	for other := range tests {
+		if strings.HasPrefix(other, name+"/") {
+			t.leaf = false
+		}
+	}
+	for _, line := range r.log {
+		if place := sourceLine.FindString(line); place != "" {
+			t.why = strings.TrimPrefix(line, place)
+		}
+	}
+	if verdict == fail && len(r.fails) < 200 {
+		r.fails = append(append(r.fails, r.suite.String()+" "+name), r.log...)
+	}
+	if before := tests[name]; before == nil || before.verdict == skip {
+		tests[name] = t
+	}
+	r.log = nil
+}
+
+// control takes a line of the script's own.
+func (r *results) control(words []string) {
+	if len(words) < 2 {
+		return
+	}
+	switch words[0] {
+	case "@kernel":
+		r.release = words[1]
+	case "@absent":
+		r.absent[mode(words[1])] = true
+	case "@begin":
+		name, m, _ := strings.Cut(words[1], "/")
+		r.suite, r.log = suite{name, mode(m)}, nil
+		r.begun, _ = strconv.ParseFloat(words[2], 64) // of /proc/uptime
+	case "@end":
+		if words[2] != "0" {
+			r.broken = append(r.broken, words[1])
+			if len(r.log) > 0 && len(r.fails) < 200 {
+				r.fails = append(append(r.fails, r.suite.String()), r.log...)
+			}
+		}
+		end, _ := strconv.ParseFloat(words[3], 64)
+		r.seconds += end - r.begun
+		r.suite = suite{}
+	}
+}
+
+func (s suite) String() string { return s.name + "/" + string(s.mode) }
+
+// count returns how many tests, not those that hold others, had the verdict.
+func (r *results) count(m mode, verdict string) (n int) {
+	for _, t := range r.tests[m] {
+		if t.leaf && t.verdict == verdict {
+			n++
+		}
+	}
+	return n
+}
