@@ -163,7 +163,12 @@ type Connection struct {
 
 	Err         event.Errno // sk_err at the end
 	Counters    event.Counters
-	Retransmits [NumClasses]uint32
+	Retransmits [NumClasses]uint32 // segments sent again; their sum is what the kernel counts
+
+	// Loss episodes: how many, how many of them were spurious, and the time
+	// that they cost, at least.
+	Episodes, SpuriousEpisodes uint32
+	EpisodeTime                time.Duration
 }
 
 // Listener reports whether c is a listening socket: no connection at all, but
@@ -216,6 +221,7 @@ const (
 	QueueFull // of the listener Conn, or of one that is not known: then Conn is nil
 	Failed    // a system call of Task; Conn is nil where the call came to no socket
 	Orphaned  // Conn is in FIN_WAIT2 and no process holds it any more: tcp_fin_timeout counts
+	Episode   // a LossEpisode of Conn is over, or Conn or the trace is before that
 )
 
 // A Change is one thing that the tracker has understood.
@@ -244,6 +250,12 @@ type Change struct {
 	Event *event.Event
 	Class Class // of a Retransmitted
 	Reset Reset // of a ResetSent or ResetReceived
+
+	// Segments says what a Retransmitted counts as in the kernel's RetransSegs.
+	Segments uint32
+
+	// Episode is valid until the handler returns: see Clone.
+	Episode *LossEpisode
 }
 
 // A Handler receives changes, from the goroutine that calls the tracker. The

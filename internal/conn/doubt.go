@@ -168,10 +168,23 @@ func (t *Tracker) settle(d *doubt) {
 	t.closed(r, &d.close, cause)
 }
 
-// settleBefore decides the doubts whose moment was over before now.
+// settleBefore decides the doubts whose moment was over before now, and ends the
+// loss episodes that had been quiet for long enough by then, in order of time.
 func (t *Tracker) settleBefore(now event.Time) {
-	for d := t.doubts.head; d != nil && d.until < now; d = t.doubts.head {
-		t.settle(d)
+	for {
+		d := t.doubts.head
+		if d != nil && d.until >= now {
+			d = nil
+		}
+		e := t.episodes.quiet.due(now)
+		switch {
+		case d != nil && (e == nil || d.until <= e.deadline):
+			t.settle(d)
+		case e != nil:
+			t.endEpisode(e.record, e.deadline, false, OutcomeRecovered)
+		default:
+			return
+		}
 	}
 }
 

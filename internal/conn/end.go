@@ -43,6 +43,9 @@ func (t *Tracker) conclude(r *record, s step) {
 // over emits Ended for r at at and takes it out of the live ones.
 func (t *Tracker) over(r *record, at event.Time, remember bool) {
 	r.explained()
+	if r.episode != nil {
+		t.closeEpisode(r, at)
+	}
 	if !r.Listener() {
 		t.change = Change{Kind: Ended, Time: at, Conn: &r.Connection}
 		t.emit(&t.change)

@@ -30,6 +30,9 @@ func (t *Tracker) forget() {
 		if r.doubt != nil {
 			t.drop(r.doubt)
 		}
+		if r.episode != nil {
+			t.dropEpisode(r)
+		}
 		t.stats.Forgotten++
 		t.stats.States[r.State]--
 		if r.listening {

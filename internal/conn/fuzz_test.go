@@ -61,6 +61,12 @@ func decodeEvents(data []byte) []event.Event {
 		}
 		ev.From = event.Time(at - int64(b[3])*1000)
 		ev.Left = time.Duration(b[3]&3) * 30 * time.Second
+		ev.Retransmission = event.Retransmission{
+			Seq: uint32(b[3] >> 4), Bytes: uint32(b[3] & 1), RTOms: uint32(b[3]&6) * 100, CAState: b[2] % 5,
+			Pending: b[5] & 7, Retransmits: b[5] >> 3 & 1, Flags: b[5] >> 4 & 1, Head: b[3]&8 != 0,
+			Segments: uint32(b[3] & 3), Total: uint32(b[4]), DSACKs: uint32(b[4] >> 3), Undo: b[3]&1 != 0,
+			Err: -int16(b[3]&4) * int16(b[5]>>5&1),
+		}
 		evs = append(evs, ev)
 	}
 	return evs
@@ -142,6 +148,8 @@ func (j *judge) hear(c *Change) {
 		if c.Event != nil || c.Conn.State != tcp.FinWait2 {
 			j.t.Errorf("%s: event %v, in %v", line(c), c.Event, c.Conn.State)
 		}
+	case Episode:
+		j.episode(c)
 	case Lost, ResetSent, ResetReceived, Retransmitted, Dropped, QueueFull, Failed:
 		if c.Event == nil {
 			j.t.Errorf("%s: no event", line(c))
@@ -152,6 +160,25 @@ func (j *judge) hear(c *Change) {
 	if c.Kind == Retransmitted && c.Conn == nil || c.Kind == Lost && c.Conn != nil {
 		j.t.Errorf("%s: connection %v", line(c), c.Conn)
 	}
+}
+
+// episode checks what holds of every loss episode.
+func (j *judge) episode(c *Change) {
+	e := c.Episode
+	var sum uint32
+	for _, n := range e.Classes {
+		sum += n
+	}
+	lost, exact := e.TimeLost(c.Time)
+	switch {
+	case sum != e.Segments || e.FINs > sum:
+		j.t.Errorf("%s: %d segments, %d by class, %d FINs", line(c), e.Segments, sum, e.FINs)
+	case (e.End == 0) != (e.Outcome == OutcomeOpen), e.End != 0 && e.End < e.Begin, lost < e.Waited, exact && !e.EndKnown:
+		j.t.Errorf("%s: from %d to %d, %v lost", line(c), e.Begin, e.End, lost)
+	case len(e.Chain) > maxLinks:
+		j.t.Errorf("%s: %d links", line(c), len(e.Chain))
+	}
+	j.alive[c.Conn] = true
 }
 
 func (j *judge) transition(c *Change) {
@@ -243,6 +270,9 @@ func replay(t *testing.T, evs []event.Event, reuse bool) *judge {
 	}
 	tr.Finish(tr.now, hear)
 	checkCounts(t, tr)
+	if tr.episodes.open != 0 || len(tr.episodes.quiet) != 0 {
+		t.Errorf("after Finish: %d loss episodes, %d to end by quiet", tr.episodes.open, len(tr.episodes.quiet))
+	}
 	if tr.Stats().Live != 0 || tr.index.byID.count+len(tr.index.byTuple) != 0 {
 		t.Errorf("after Finish: %d live, %d and %d indexed", tr.Stats().Live, tr.index.byID.count, len(tr.index.byTuple))
 	}
@@ -262,6 +292,9 @@ func checkCounts(t *testing.T, tr *Tracker) {
 	for c := range tr.Open {
 		states[c.State]++
 		n++
+	}
+	if tr.episodes.open > n || len(tr.episodes.quiet) > tr.episodes.open {
+		t.Fatalf("%d loss episodes of %d, %d to end by quiet", tr.episodes.open, n, len(tr.episodes.quiet))
 	}
 	st := tr.Stats()
 	if st.States != states || st.Live != n || n > fuzzBound {
@@ -287,6 +320,7 @@ func FuzzTracker(f *testing.F) {
 		events(c.connected(1*s), c.state(2*s, tcp.Established, tcp.FinWait1), c.resetReceived(3*s, tcp.FinWait1), failing(104, c.state(3*s, tcp.FinWait1, tcp.Close)), c.resetSent(3*s, tcp.Close)),
 		events(through(numbered(0), 1*s, 2*s), through(numbered(1), 3*s, 4*s), through(numbered(2), 5*s, 6*s), through(numbered(3), 7*s, 8*s)),
 		events(c.seen(1*s, tcp.Established), swept(1*s, 1*s), v.requestNoCookie(2*s), v.seen(3*s, tcp.SynRecv), c.seen(3*s, tcp.TimeWait), swept(3*s, 3*s), swept(60*s, 61*s), swept(120*s, 121*s)),
+		events(c.connected(1*s), c.tlp(2*s, 100), c.congestion(3*s, caLoss), c.rto(3*s, 100, 200), c.rto(4*s, 100, 400), c.congestion(5*s, caOpen), c.tlp(6*s, 200), c.tlp(40*s, 300)),
 		events(portKnown(c, c.state(1*s, tcp.Close, tcp.Listen)), v.request(2*s), c.state(3*s, tcp.Listen, tcp.Close)),
 	} {
 		f.Add(encodeEvents(seed))

@@ -33,6 +33,7 @@ func TestTracker_OlderThanTrace_AtLeast(t *testing.T) {
 	story(t, `
 		2s unknown/c1:4000 retransmitted fast
 		5s unknown/c1:4000 ESTABLISHED>CLOSE_WAIT >=3s
+		8.8s unknown/c1:4000 episode recovered >=0s fast
 		16m40s unknown/c1:4000 ended open incomplete begin-unknown ESTABLISHED=~3s CLOSE_WAIT=...`,
 		c.retransmit(2*s, tcp.Established, event.Retransmission{CAState: 3, Sacked: 4}),
 		c.state(5*s, tcp.Established, tcp.CloseWait))

@@ -80,9 +80,10 @@ func TestTracker_TimeoutHasNoCloser(t *testing.T) {
 	story(t, connectedTold+`
 		2s client/c1:4000 retransmitted rto
 		9s client/c1:4000 ESTABLISHED>CLOSE 7.999s by curl
+		9s client/c1:4000 episode failed 10.5s rto@3500
 		9s client/c1:4000 ended timeout errno=110 SYN_SENT=1ms ESTABLISHED=7.999s`,
 		c.connected(1*s),
-		c.retransmit(2*s, tcp.Established, event.Retransmission{CAState: 4, Retransmits: 1}),
+		c.retransmit(2*s, tcp.Established, event.Retransmission{CAState: 4, Retransmits: 1, RTOms: 3500}),
 		by("curl", failing(110, c.state(9*s, tcp.Established, tcp.Close))),
 	)
 }

@@ -32,8 +32,10 @@ type record struct {
 	resetReceived bool
 	paired        bool // it is found by its addresses
 
-	gap   gap
-	doubt *doubt // what waits for one more event, or nil
+	gap     gap
+	doubt   *doubt   // what waits for one more event, or nil
+	episode *episode // of loss, or nil
+	total   uint32   // segments that the kernel says to have sent again
 
 	Connection
 	firstSpans [inlineSpans]Span // backs Connection.Spans until it grows
@@ -152,7 +154,8 @@ func (r *record) spoil() {
 
 // enter moves r from its state into s at a time that is not before r.Since.
 func (t *Tracker) enter(r *record, s tcp.State, at event.Time, known bool) {
-	t.stats.States[r.State]--
+	old := r.State
+	t.stats.States[old]--
 	t.stats.States[s]++
 	last := &r.Spans[len(r.Spans)-1]
 	last.End, last.EndUnknown = at, !known
@@ -166,4 +169,7 @@ func (t *Tracker) enter(r *record, s tcp.State, at event.Time, known bool) {
 	}
 	r.Spans = append(r.Spans, Span{State: s, Begin: at, BeginKnown: known})
 	t.index.touch(r)
+	if r.episode != nil {
+		t.advanceEpisode(r, old, at, known)
+	}
 }

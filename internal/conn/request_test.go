@@ -68,6 +68,7 @@ func TestTracker_SynAckRetransmitTellsTheCookie(t *testing.T) {
 	story(t, `
 		1s server/51:80 LISTEN>SYN_RECV ?
 		2s server/51:80 retransmitted synack
+		2.2s server/51:80 episode recovered 1.2s synack
 		2.2s server/51:80 SYN_RECV>ESTABLISHED 1.2s
 		16m40s server/51:80 ended open SYN_RECV=1.2s ESTABLISHED=...`,
 		c.requestNoCookie(1*s), again, c.state(2200*ms, tcp.SynRecv, tcp.Established))
@@ -80,6 +81,7 @@ func TestTracker_HandshakeAbandoned(t *testing.T) {
 		1s server/0:80 LISTEN>SYN_RECV ?
 		2s server/0:80 retransmitted synack
 		1m4s server/0:80 SYN_RECV>CLOSE 1m3s timeout
+		1m4s server/0:80 episode failed 1m3s synack
 		1m4s server/0:80 ended timeout SYN_RECV=1m3s`,
 		c.requestNoCookie(1*s),
 		again(c.event(event.RetransmitSynAck, 2*s)),

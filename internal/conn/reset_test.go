@@ -115,6 +115,7 @@ func TestTracker_SynUnanswered(t *testing.T) {
 		2s client/c1:4000 retransmitted syn
 		4s client/c1:4000 retransmitted syn
 		8s client/c1:4000 SYN_SENT>CLOSE 7s
+		8s client/c1:4000 episode failed 7s syn*2
 		8s client/c1:4000 ended timeout errno=110 SYN_SENT=7s`,
 		c.state(1*s, tcp.Close, tcp.SynSent), c.bound(1*s+1*us),
 		c.retransmit(2*s, tcp.SynSent, event.Retransmission{CAState: 4, Retransmits: 1}),

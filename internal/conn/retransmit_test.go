@@ -22,7 +22,9 @@ func TestClassify(t *testing.T) {
 		{"loss probe with SACKed", tcp.Established, event.Retransmission{Pending: 5, Sacked: 1}, ClassTLP},
 		{"timer armed for a probe, but marked lost", tcp.Established, event.Retransmission{CAState: 3, Pending: 5, Sacked: 4}, ClassFast},
 		{"timeout", tcp.Established, event.Retransmission{CAState: 4, Retransmits: 1}, ClassRTO},
-		{"timeout of a FIN", tcp.LastAck, event.Retransmission{CAState: 4, Retransmits: 7, Flags: 0x11}, ClassRTO},
+		{"timeout of a FIN", tcp.LastAck, event.Retransmission{CAState: 4, Retransmits: 7, Flags: 0x11}, ClassFIN},
+		{"timeout of data with a FIN", tcp.LastAck, event.Retransmission{CAState: 4, Retransmits: 7, Flags: 0x11, Bytes: 7}, ClassRTO},
+		{"loss probe of a FIN", tcp.FinWait1, event.Retransmission{Pending: 5, Flags: 0x11}, ClassFIN},
 		{"recovery after a timeout", tcp.Established, event.Retransmission{CAState: 4, Pending: 1, Sacked: 4}, ClassRecovery},
 		{"recovery with the timer stopped", tcp.Established, event.Retransmission{CAState: 4, Sacked: 4}, ClassRecovery},
 		{"fast", tcp.Established, event.Retransmission{CAState: 3, Pending: 1, Sacked: 4}, ClassFast},
@@ -49,7 +51,7 @@ func TestClassify(t *testing.T) {
 func TestTracker_CountsRetransmits(t *testing.T) {
 	c := aClient
 	rto := event.Retransmission{CAState: 4, Retransmits: 1}
-	fast := event.Retransmission{CAState: 3, Sacked: 4}
+	fast := event.Retransmission{CAState: 3, Sacked: 4, Segments: 3}
 	tr := New(Options{})
 	expect(t, tell(tr, events(
 		c.connected(1*s),
@@ -59,8 +61,11 @@ func TestTracker_CountsRetransmits(t *testing.T) {
 		2s client/c1:4000 retransmitted rto
 		3s client/c1:4000 retransmitted fast
 		4s client/c1:4000 retransmitted rto`)
-	want := [NumClasses]uint32{ClassRTO: 2, ClassFast: 1}
+	want := [NumClasses]uint32{ClassRTO: 2, ClassFast: 3}
 	for k := range tr.Open {
+		if k.Resent() != 5 {
+			t.Errorf("%d sent again, want 5", k.Resent())
+		}
 		if k.Retransmits != want {
 			t.Errorf("counted %v, want %v", k.Retransmits, want)
 		}

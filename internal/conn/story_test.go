@@ -269,6 +269,8 @@ func line(c *Change) string {
 		w = append(w, c.Event.Kind.String())
 	case Lost:
 		w = append(w, "lost", fmt.Sprint(c.Event.Loss.Count))
+	case Episode:
+		w = append(w, episodeWords(c)...)
 	case Ended:
 		w = append(w, endWords(c.Conn)...)
 	}

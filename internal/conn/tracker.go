@@ -59,6 +59,8 @@ type Tracker struct {
 	losses  losses
 	resets  resets
 
+	episodes episodes
+
 	listeners listeners
 
 	stats Stats
@@ -104,7 +106,7 @@ func (t *Tracker) Handle(ev *event.Event, emit Handler) {
 func (t *Tracker) handle(ev *event.Event) {
 	t.stats.Events++
 	t.now = max(t.now, ev.Time)
-	if t.doubts.head != nil {
+	if t.doubts.head != nil || len(t.episodes.quiet) > 0 {
 		t.settleBefore(ev.Time)
 	}
 	switch ev.Kind {
@@ -137,6 +139,8 @@ func (t *Tracker) handle(ev *event.Event) {
 		t.timeWaitEnd(ev, r)
 	case event.Retransmit, event.RetransmitSynAck:
 		t.retransmit(ev, r)
+	case event.Congestion:
+		t.congestion(ev, r)
 	case event.ResetSent:
 		t.resetSent(ev, r)
 	case event.ResetReceived:
@@ -176,6 +180,7 @@ func (t *Tracker) Advance(now event.Time, emit Handler) {
 func (t *Tracker) Finish(now event.Time, emit Handler) {
 	t.emit = emit
 	t.now = max(t.now, now)
+	t.settleBefore(now)
 	t.settleAll()
 	for r := t.index.oldest; r != nil; r = t.index.oldest {
 		t.release(r)

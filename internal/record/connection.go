@@ -33,7 +33,7 @@ func (w *writer) connection(ch *conn.Change, clock event.Clock) {
 	w.word("end", c.End.String())
 	w.word("error", c.Err.String())
 	w.counters(c)
-	w.retransmits(c)
+	w.losses(c)
 	if c.Closer.Task.PID != c.Owner.Task.PID {
 		w.process("closer", &c.Closer.Task, c.Closer.Via)
 	}
@@ -145,21 +145,4 @@ func (w *writer) counters(c *conn.Connection) {
 	w.uint("segs_out", uint64(n.SegsOut))
 	w.uint("segs_in", uint64(n.SegsIn))
 	w.known("srtt_us", n.SRTTus)
-}
-
-func (w *writer) retransmits(c *conn.Connection) {
-	begun := false
-	for class, n := range c.Retransmits {
-		if n == 0 {
-			continue
-		}
-		if !begun {
-			w.open("retransmits", '{')
-			begun = true
-		}
-		w.uint(conn.Class(class).String(), uint64(n))
-	}
-	if begun {
-		w.close('}')
-	}
 }

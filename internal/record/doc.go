@@ -5,7 +5,8 @@
 //
 // Every record has
 //
-//	type     state, retransmit, reset, connection, lost, socket or summary
+//	type     state, retransmit, retransmit_episode, reset, connection, lost, socket
+//	         or summary
 //	time     RFC 3339 in UTC, always with nine digits
 //	mono_ns  the same on the kernel's CLOCK_MONOTONIC
 //
@@ -30,8 +31,20 @@
 //	            no such transition; corrected: true where the kernel's tables show
 //	            the socket in new, and what led there was not seen; actor, the
 //	            process that caused it where that is not the connection's own
-//	retransmit  class, state, seq, bytes, rto_ms, srtt_us, cwnd, ca_state; error
-//	            where it could not be sent
+//	retransmit  class; trigger, what caused it where the class, fin or unsent, does
+//	            not say that; fin: true where it has the FIN; state; segments, as the kernel's
+//	            RetransSegs counts it; seq, bytes, rto_ms, srtt_us, cwnd, ca_state;
+//	            error where it could not be sent
+//	retransmit_episode
+//	            a time in which the connection had to send again: begin; outcome
+//	            (recovered, failed, open), end, of the connection, where it failed;
+//	            loss_ns, the time that it cost, or loss_at_least_ns; waited_ns, the
+//	            part of that before begin in which a timer ran; segments;
+//	            retransmits, {class: n}; chain, a list of {class, segments, rto_ms}
+//	            in order, and chain_cut; fins, how many had the FIN; needless, how
+//	            many the peer reported to have had (DSACK); lost: data, acks or
+//	            both; spurious: true where no segment was needed; undone: true
+//	            where the kernel found that itself
 //	reset       direction (sent, received), state, reason (the kernel's name),
 //	            actor. A RST sent without a socket has no conn
 //	connection  opened, closed, lifetime_ns (or lifetime_at_least_ns);
@@ -41,7 +54,8 @@
 //	            because there were too many; durations, {STATE: ns}, and
 //	            durations_at_least; end, error; bytes_sent (with those sent
 //	            again), bytes_acked, bytes_received: of payload; segs_out, segs_in, srtt_us; retransmits, {class:
-//	            n}; closer, the process that closed it where that is another;
+//	            n}, in segments; loss_episodes, spurious_episodes, and loss_ns, the time
+//	            that they cost, at least; closer, the process that closed it where that is another;
 //	            complete; open: true where it has not ended
 //	lost        kind of event, count, from_mono_ns: lost between that time and
 //	            mono_ns

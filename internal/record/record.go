@@ -23,6 +23,10 @@ func Append(b []byte, c *conn.Change, clock event.Clock) []byte {
 		w.head("retransmit", c, clock)
 		w.subject(c)
 		w.retransmit(c)
+	case conn.Episode:
+		w.head("retransmit_episode", c, clock)
+		w.subject(c)
+		w.episode(c, clock)
 	case conn.ResetSent, conn.ResetReceived:
 		w.head("reset", c, clock)
 		w.subject(c)
@@ -158,11 +162,22 @@ func (w *writer) state(name string, s tcp.State) {
 	}
 }
 
+const flagFIN = 1 // of a TCP header
+
 func (w *writer) retransmit(c *conn.Change) {
 	if c.Class != conn.ClassUnknown {
 		w.word("class", c.Class.String())
 	}
+	if c.Class == conn.ClassFIN || c.Class == conn.ClassUnsent {
+		if trigger := conn.Trigger(c.Event); trigger != conn.ClassUnknown {
+			w.word("trigger", trigger.String())
+		}
+	}
+	if c.Event.Retransmission.Flags&flagFIN != 0 {
+		w.bool("fin", true)
+	}
 	w.state("state", c.Event.Old)
+	w.uint("segments", uint64(c.Segments))
 	if c.Event.Kind == event.RetransmitSynAck {
 		return // a request socket has neither a window nor a timer of its own
 	}
@@ -173,8 +188,11 @@ func (w *writer) retransmit(c *conn.Change) {
 	w.known("srtt_us", r.SRTTus)
 	w.known("cwnd", r.Cwnd)
 	w.word("ca_state", names.CAState(r.CAState))
-	if r.Err != 0 {
+	switch {
+	case r.Err < 0:
 		w.word("error", event.Errno(-r.Err).String())
+	case r.Err > 0:
+		w.word("error", "dropped") // NET_XMIT_DROP: the queue of the device was full
 	}
 }
 

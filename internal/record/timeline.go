@@ -18,7 +18,7 @@ func AppendTimeline(b []byte, r *timeline.Connection, now event.Time, clock even
 	w.life(r, c.Time, clock)
 	w.word("end", r.End.String())
 	w.word("error", r.Err.String())
-	w.retransmits(&r.Connection)
+	w.losses(&r.Connection)
 	w.bool("complete", r.Complete)
 	if r.IsOpen() {
 		w.bool("open", true)

@@ -65,6 +65,8 @@ func (o *Options) AppendWatch(b []byte, c *conn.Change) []byte {
 		l.corrected(c)
 	case conn.Retransmitted:
 		l.retransmit(c)
+	case conn.Episode:
+		l.episode(c)
 	case conn.ResetSent, conn.ResetReceived:
 		l.reset(c)
 	case conn.Ended:

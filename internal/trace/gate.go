@@ -142,6 +142,9 @@ func (g *gate) hold(c *conn.Change) {
 	if c.Event != nil {
 		h.event = *c.Event
 	}
+	if c.Episode != nil {
+		h.change.Episode = c.Episode.Clone()
+	}
 	q.held = append(q.held, h)
 	g.total++
 }

@@ -194,7 +194,7 @@ func (t *Trace) sort(c *conn.Change) {
 		if c.New == tcp.Close && c.Conn.Listener() { // which has no Ended
 			t.gate.drop(c.Conn)
 		}
-	case conn.Retransmitted:
+	case conn.Retransmitted, conn.Episode:
 		if f.SelectsKind(filter.KindRetransmit) {
 			t.gate.judge(c)
 		}

@@ -65,6 +65,8 @@ func describe(c *conn.Change) string {
 		return fmt.Sprintf("%s %v>%v corrected", who, c.Old, c.New)
 	case conn.Retransmitted:
 		return fmt.Sprintf("%s %v", who, c.Class)
+	case conn.Episode:
+		return fmt.Sprintf("%s loss %v", who, c.Episode.Outcome)
 	case conn.ResetSent:
 		return who + " reset sent"
 	case conn.ResetReceived:
@@ -105,9 +107,11 @@ func TestTrace_ShowsEverything(t *testing.T) {
 		"11/1234 LISTEN>CLOSE",
 		"beef/1234 CLOSE>SYN_SENT",
 		"beef/1234 syn",
+		"beef/1234 loss recovered",
 		"beef/1234 SYN_SENT>ESTABLISHED",
 		"beef/1234 tlp",
 		"beef/1234 rto",
+		"beef/1234 loss recovered",
 		"beef/1234 ESTABLISHED>CLOSE",
 		"beef/1234 reset_sent",
 		"beef/1234 reset sent",
@@ -117,7 +121,8 @@ func TestTrace_ShowsEverything(t *testing.T) {
 
 func TestTrace_OnlyKindsAskedForAndLosses(t *testing.T) {
 	follow(t, Options{Filter: filter.Filter{Kinds: []filter.Kind{filter.KindRetransmit, filter.KindConnection}}}, story.Lossy(),
-		"beef/1234 syn", "beef/1234 tlp", "beef/1234 rto", "beef/1234 reset_sent", "lost 17")
+		"beef/1234 syn", "beef/1234 loss recovered", "beef/1234 tlp", "beef/1234 rto", "beef/1234 loss recovered",
+		"beef/1234 reset_sent", "lost 17")
 	follow(t, Options{Filter: filter.Filter{Kinds: []filter.Kind{filter.KindReset}}}, story.Refused(),
 		"- reset sent", "ff/4242 reset received")
 }
@@ -134,7 +139,7 @@ func TestTrace_OpenAtTheEnd(t *testing.T) {
 }
 
 func TestTrace_Count(t *testing.T) {
-	book := notebook{refuse: func(c *conn.Change) bool { return c.Kind == conn.Retransmitted }}
+	book := notebook{refuse: func(c *conn.Change) bool { return c.Kind == conn.Retransmitted || c.Kind == conn.Episode }}
 	source := &told{events: story.Lossy()}
 	s, err := New(Options{Count: 3}).Run(t.Context(), source, &book)
 	if err != nil {

@@ -1,0 +1,93 @@
+package record
+
+import (
+	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/event"
+)
+
+// episode writes a time in which a connection had to send again.
+func (w *writer) episode(c *conn.Change, clock event.Clock) {
+	e := c.Episode
+	w.time("begin", clock.Wall(e.Begin))
+	w.word("outcome", e.Outcome.String())
+	if e.Outcome == conn.OutcomeFailed {
+		w.word("end", c.Conn.End.String())
+	}
+	switch lost, exact := e.TimeLost(c.Time); {
+	case exact:
+		w.int("loss_ns", int64(lost))
+	case lost > 0:
+		w.int("loss_at_least_ns", int64(lost))
+	}
+	if e.Waited > 0 {
+		w.int("waited_ns", int64(e.Waited))
+	}
+	w.uint("segments", uint64(e.Segments))
+	w.classes("retransmits", &e.Classes)
+	w.chain(e)
+	if e.FINs > 0 {
+		w.uint("fins", uint64(e.FINs))
+	}
+	if e.Needless > 0 {
+		w.uint("needless", uint64(e.Needless))
+	}
+	if e.Lost != conn.LostUnknown {
+		w.word("lost", e.Lost.String())
+		w.bool("spurious", e.Spurious())
+	}
+	if e.Undone {
+		w.bool("undone", true)
+	}
+}
+
+// chain writes the classes in the order in which they were tried.
+func (w *writer) chain(e *conn.LossEpisode) {
+	if len(e.Chain) == 0 {
+		return
+	}
+	w.open("chain", '[')
+	for i := range e.Chain {
+		l := &e.Chain[i]
+		w.comma()
+		w.b = append(w.b, '{')
+		w.word("class", l.Class.String())
+		w.uint("segments", uint64(l.Segments))
+		w.known("rto_ms", l.RTOms)
+		w.close('}')
+	}
+	w.close(']')
+	if e.ChainCut > 0 {
+		w.uint("chain_cut", uint64(e.ChainCut))
+	}
+}
+
+// losses writes what a connection's loss episodes come to.
+func (w *writer) losses(c *conn.Connection) {
+	w.classes("retransmits", &c.Retransmits)
+	if c.Episodes == 0 {
+		return
+	}
+	w.uint("loss_episodes", uint64(c.Episodes))
+	if c.SpuriousEpisodes > 0 {
+		w.uint("spurious_episodes", uint64(c.SpuriousEpisodes))
+	}
+	w.int("loss_ns", int64(c.EpisodeTime))
+}
+
+// classes writes how many segments of each class were sent again, if any.
+func (w *writer) classes(name string, counts *[conn.NumClasses]uint32) {
+	begun := false
+	for class, n := range counts {
+		if n == 0 {
+			continue
+		}
+		if !begun {
+			w.open(name, '{')
+			begun = true
+		}
+		w.uint(conn.Class(class).String(), uint64(n))
+	}
+	if begun {
+		w.close('}')
+	}
+}
