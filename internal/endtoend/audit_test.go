@@ -100,3 +100,29 @@ func TestAudit_Stories(t *testing.T) {
 		}
 	}
 }
+
+// Loss, RSTs, refusals and silence at once: what the kernel counts is left to
+// chance, that tcptrace counts the same is not.
+func TestAudit_LossyMinute(t *testing.T) {
+	const n = 211
+	for _, family := range []struct {
+		name string
+		v6   bool
+	}{{"ipv4", false}, {"ipv6", true}} {
+		t.Run(family.name, func(t *testing.T) {
+			got := playAudited(t, "lossy", lab.Params{N: n, IPv6: family.v6})
+			if got["ActiveOpens"] != n {
+				t.Errorf("ActiveOpens %d, want %d", got["ActiveOpens"], n)
+			}
+			for _, counter := range []string{
+				"PassiveOpens", "AttemptFails", "EstabResets", "RetransSegs", "OutRsts", "TW", "TCPTimeouts",
+				"TCPSynRetrans", "TCPLossProbes", "TCPAbortOnData", "TCPAbortOnClose", "TCPAbortOnTimeout",
+			} {
+				if got[counter] == 0 {
+					t.Errorf("%s is 0: the story did not cause any", counter)
+				}
+			}
+			t.Log(got)
+		})
+	}
+}
