@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -25,7 +26,10 @@ which hook of the kernel. To be sure, it attaches its programs for a moment.
   bounded  true, but less is known: "lost" says what, "why" for what reason
   absent   not seen here: "remedy" says what would help
 
-The exit status is 0 where connections can be traced, 1 where they cannot.`,
+Then it lists the privileges that tcptrace makes use of, and whether it has them.
+
+The exit status is 0 where connections can be traced, 1 where they cannot. In JSON
+the records are of type "capability", "privilege" and "host".`,
 		Example: `  sudo tcptrace doctor
   sudo tcptrace doctor -o json | jq -r 'select(.grade != "exact") | .name'`,
 		Args: noArguments,
@@ -39,17 +43,17 @@ The exit status is 0 where connections can be traced, 1 where they cannot.`,
 	return cmd
 }
 
-// doctor prints the table. Without transitions there is nothing to trace.
+// doctor prints the tables. Without transitions there is nothing to trace.
 func doctor(stdout io.Writer, out *output, hooks string) error {
 	capabilities, err := probe.Examine(hooks)
+	if err != nil {
+		return err
+	}
+	host := probe.ExamineHost()
 	if out.format == "json" {
-		if err := writeCapabilities(stdout, capabilities); err != nil {
-			return err
-		}
-	} else if len(capabilities) > 0 {
-		if _, err := stdout.Write(render.AppendCapabilities(nil, rows(capabilities), out.colored(stdout))); err != nil {
-			return err
-		}
+		err = errors.Join(writeCapabilities(stdout, capabilities), writeHost(stdout, &host))
+	} else {
+		_, err = stdout.Write(appendDoctor(capabilities, &host, out.colored(stdout)))
 	}
 	if err != nil {
 		return err
@@ -60,6 +64,15 @@ func doctor(stdout io.Writer, out *output, hooks string) error {
 		}
 	}
 	return nil
+}
+
+func appendDoctor(capabilities []probe.Capability, host *probe.Host, color bool) []byte {
+	b := append(render.AppendCapabilities(nil, rows(capabilities), color), '\n')
+	shown := render.Host{Kernel: host.Kernel, BTF: host.BTF, Lockdown: host.Lockdown}
+	for _, p := range host.Privileges {
+		shown.Privileges = append(shown.Privileges, render.Privilege{Name: p.Name, For: p.For, Had: p.Had, Needed: p.Needed})
+	}
+	return render.AppendHost(b, &shown, color)
 }
 
 func rows(capabilities []probe.Capability) []render.Capability {
@@ -90,4 +103,26 @@ func writeCapabilities(out io.Writer, capabilities []probe.Capability) error {
 		}
 	}
 	return nil
+}
+
+func writeHost(out io.Writer, host *probe.Host) error {
+	enc := json.NewEncoder(out)
+	for _, p := range host.Privileges {
+		line := struct {
+			Type   string `json:"type"`
+			Name   string `json:"name"`
+			Had    bool   `json:"had"`
+			Needed bool   `json:"needed"`
+			For    string `json:"for"`
+		}{"privilege", p.Name, p.Had, p.Needed, p.For}
+		if err := enc.Encode(line); err != nil {
+			return err
+		}
+	}
+	return enc.Encode(struct {
+		Type     string `json:"type"`
+		Kernel   string `json:"kernel,omitempty"`
+		BTF      string `json:"btf,omitempty"`
+		Lockdown string `json:"lockdown,omitempty"`
+	}{"host", host.Kernel, host.BTF, host.Lockdown})
 }

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // A service is a capability that rests on hooks, on all of those that say so.
@@ -78,6 +80,9 @@ func (s *Source) sweeping() Capability {
 			Name: c.Name, Grade: Bounded, Lost: "known only by what happens to them",
 			Why: firstLine(s.unswept), Remedy: remedyKernel,
 		}
+	} else if !hasCapability(unix.CAP_SYS_ADMIN) {
+		c.Grade, c.Lost = Bounded, "those of other network namespaces are known only by what happens to them"
+		c.Why, c.Remedy = "CAP_SYS_ADMIN is missing, without which no namespace can be entered", "grant CAP_SYS_ADMIN"
 	}
 	return c
 }
@@ -116,8 +121,11 @@ func (p *programs) grade(s *service) Capability {
 	return c
 }
 
+// firstLine returns an error in one line, without the library's advice on
+// memory limits: it gives that with every EPERM, and we have lifted them.
 func firstLine(err error) string {
 	line, _, _ := strings.Cut(err.Error(), "\n")
+	line, _, _ = strings.Cut(line, " (MEMLOCK")
 	return line
 }
 

@@ -20,6 +20,9 @@ func Open(Options) (*Source, error) { return nil, errNotLinux }
 // Examine returns no capabilities and an error.
 func Examine(string) ([]Capability, error) { return nil, errNotLinux }
 
+// ExamineHost returns nothing.
+func ExamineHost() Host { return Host{} }
+
 func (*Source) Run(context.Context, event.Handler) error { return errNotLinux }
 func (*Source) Clock() event.Clock                       { return event.Clock{} }
 func (*Source) Capabilities() []Capability               { return nil }

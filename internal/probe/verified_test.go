@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/rlimit"
 
 	"github.com/tcptrace/tcptrace/internal/bpf"
 )
@@ -20,6 +21,9 @@ var processed = regexp.MustCompile(`processed (\d+) insns`)
 // verifier walks at most, and from the 4,096 of old. The counts are logged for
 // the matrix of kernels, which compares them with its table.
 func TestPrograms_Verified(t *testing.T) {
+	if err := rlimit.RemoveMemlock(); err != nil {
+		t.Fatal(err)
+	}
 	sets, err := hookSets(commandline.Lookup("hooks").Value.String())
 	if err != nil {
 		t.Fatal(err)
