@@ -153,6 +153,26 @@ func (tr *tracer) records() (all []line) {
 	return all
 }
 
+// recordsOf reads the records of the story alone. A tracer that outlives the
+// story's network namespaces may see others, to which the kernel has given the
+// same inodes.
+func (tr *tracer) recordsOf(truth *lab.Truth) (all []line) {
+	tr.t.Helper()
+	ours := map[string]bool{}
+	for _, c := range truth.Conns {
+		ours[c.ClientCookie.String()], ours[c.ServerCookie.String()] = true, true
+	}
+	for _, l := range truth.Listeners {
+		ours[l.Cookie.String()] = true
+	}
+	for _, l := range tr.records() {
+		if ours[l.Conn] {
+			all = append(all, l)
+		}
+	}
+	return all
+}
+
 // play runs a story of the laboratory. ready is called with the flags that
 // select its network namespaces, before its first packet.
 func play(t *testing.T, name string, params lab.Params, ready func(netns string)) *lab.Truth {

@@ -41,7 +41,7 @@ func TestWatch_JSON(t *testing.T) {
 
 	got := map[string]int{}
 	cookies := map[string]bool{}
-	for _, l := range tr.records() {
+	for _, l := range tr.recordsOf(truth) {
 		switch l.Type {
 		case "state":
 			got[l.Old+"->"+l.New]++
