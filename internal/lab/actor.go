@@ -110,6 +110,7 @@ func parts() map[string]func(context.Context, *actor) error {
 		"idler":      playIdler,
 		"opener":     playOpener,
 		"ringer":     playRinger,
+		"killer":     playKiller,
 	}
 }
 

@@ -107,6 +107,9 @@ type TruthConn struct {
 	ServerEnd string `json:"server_end,omitempty"`
 
 	ClientErrno string `json:"client_errno,omitempty"` // connect()'s, such as ECONNREFUSED
+
+	// Resets are the RSTs, in order, of stories that are about them.
+	Resets []TruthReset `json:"resets,omitempty"`
 }
 
 // forgetAged leaves out why timewait sockets ended, if the run lasted so long
