@@ -10,7 +10,7 @@
 //	time     RFC 3339 in UTC, always with nine digits
 //	mono_ns  the same on the kernel's CLOCK_MONOTONIC
 //
-// All but lost and summary have, of the connection that they speak of,
+// All but lost, summary and finding have, of the connection that they speak of,
 //
 //	conn     the socket's cookie in hex, as "ss -e" prints it behind sk:
 //	netns    the inode of its network namespace
@@ -68,4 +68,11 @@
 //	            several, and more_holders, how many more there are
 //	summary     of: process, orphan, none or all; sockets, their count; states,
 //	            {STATE: count}. It has process, and nothing else of the above
+//	finding     rule, id, severity (critical, warning, info), count, summary,
+//	            cause, advice, cost (of the advice), more (the command that shows
+//	            more), evidence (an object of figures: docs/findings.md), process,
+//	            peer_process (at the other end, where that is on this host), actor
+//	            (who did it), connections (the first few), netns, first, last;
+//	            withdrawn: true where it has become part of another finding;
+//	            final: true at the end. Of all with the same id the last stands
 package record

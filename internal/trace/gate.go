@@ -85,6 +85,9 @@ func (g *gate) verdict(c *conn.Change) filter.Verdict {
 	if c.Conn == nil {
 		// A RST without a socket belongs to nobody, and never will.
 		s.NetNS, s.Local, s.Remote = c.Event.ID.NetNS, c.Event.Local, c.Event.Remote
+		if c.Kind == conn.Failed { // but this is the process's own
+			s.Owner = &c.Event.Task
+		}
 		if v := g.filter.Match(&s); v == filter.Yes {
 			return v
 		}

@@ -39,8 +39,9 @@ type Options struct {
 	// its process is, if that is none of Filter.PIDs.
 	Sparse bool
 
-	// Every passes on the changes that are no records, too: Owned and Found.
-	// A sink that shows what is open needs them.
+	// Every passes on the changes that are no records, too: Owned, Found and
+	// Orphaned, which a sink that shows what is open needs, and Dropped,
+	// QueueFull and Failed, which tell why.
 	Every bool
 
 	// Now reads the clock of the source's events. Nil means the time of the
@@ -181,7 +182,7 @@ func (t *Trace) sort(c *conn.Change) {
 	case conn.Lost:
 		t.summary.Lost += c.Event.Loss.Count
 		t.show(c)
-	case conn.Owned, conn.Found:
+	case conn.Owned, conn.Found, conn.Orphaned:
 		if t.options.Every {
 			t.gate.judge(c)
 		} else {
@@ -200,6 +201,10 @@ func (t *Trace) sort(c *conn.Change) {
 		}
 	case conn.ResetSent, conn.ResetReceived:
 		if f.SelectsKind(filter.KindReset) {
+			t.gate.judge(c)
+		}
+	case conn.Dropped, conn.QueueFull, conn.Failed:
+		if t.options.Every {
 			t.gate.judge(c)
 		}
 	case conn.Ended:

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"io"
+	"time"
+
+	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/diagnose"
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/record"
+	"github.com/tcptrace/tcptrace/internal/render"
+)
+
+// handedOver is how much older than the present an event is when it certainly
+// has been seen.
+const handedOver = 250 * time.Millisecond
+
+// A whySink diagnoses what it is shown, and writes the findings: as they arise,
+// and all of them at the end.
+type whySink struct {
+	lines
+	engine *diagnose.Engine
+	text   *render.Findings // nil: JSON
+	clock  event.Clock
+	quiet  bool
+	begin  event.Time // when Flush was called first
+	end    event.Time // and last
+	due    event.Time // when Show looks for findings again
+	told   bool       // since Show last counted a record
+}
+
+// tellEvery is how often Show looks for findings.
+const tellEvery = 50 * time.Millisecond
+
+func newWhySink(w *why, out io.Writer, clock event.Clock, engine *diagnose.Engine) *whySink {
+	s := &whySink{lines: newLines(out), engine: engine, clock: clock, quiet: w.quiet}
+	if w.format != "json" {
+		s.text = &render.Findings{Options: render.Options{Color: w.colored(out), Clock: clock}, Width: outputWidth(out)}
+	}
+	return s
+}
+
+// Show counts findings that were told as a record, and nothing else.
+func (s *whySink) Show(c *conn.Change) bool {
+	s.engine.Handle(c)
+	if s.text == nil && c.Kind == conn.Lost {
+		s.scratch = record.Append(s.scratch[:0], c, s.clock)
+		s.write()
+	}
+	if c.Time >= s.due {
+		s.due = c.Time.Add(tellEvery)
+		s.tell()
+	}
+	told := s.told
+	s.told = false
+	return told
+}
+
+// Flush lets time pass, which makes findings too.
+func (s *whySink) Flush() error {
+	s.end = monotonic()
+	if s.begin == 0 {
+		s.begin = s.end
+	}
+	s.engine.Advance(s.end.Add(-handedOver))
+	s.tell()
+	return s.lines.Flush()
+}
+
+// tell writes what is new.
+func (s *whySink) tell() {
+	for _, f := range s.engine.Fresh() {
+		switch {
+		case s.quiet:
+			continue
+		case s.text == nil:
+			s.scratch = record.AppendFinding(s.scratch[:0], &f, s.end, false, s.clock)
+		case f.Severity == diagnose.Info && !f.Withdrawn:
+			continue // at the end
+		default:
+			s.scratch = s.text.AppendLive(s.scratch[:0], &f, s.end)
+		}
+		s.write()
+		s.told = true
+	}
+}
+
+// finish writes all findings as they stand at the end.
+func (s *whySink) finish() error {
+	s.engine.Advance(s.end)
+	all := s.engine.Findings()
+	if s.text == nil {
+		for i := range all {
+			s.scratch = record.AppendFinding(s.scratch[:0], &all[i], s.end, true, s.clock)
+			s.write()
+		}
+		return s.lines.Flush()
+	}
+	stats := s.engine.Stats()
+	s.scratch = s.text.AppendAll(s.scratch[:0], all, render.Verdict{
+		Connections: stats.Connections, Lasted: s.end.Sub(s.begin), Lost: stats.Lost, Unfollowed: stats.Unfollowed,
+	})
+	s.write()
+	return s.lines.Flush()
+}

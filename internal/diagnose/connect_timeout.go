@@ -1,0 +1,126 @@
+package diagnose
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/tcp"
+)
+
+const (
+	silentAfter   = 3 * time.Second
+	silentGivenUp = time.Second
+	silentMany    = 3
+)
+
+var connectTimeout = Rule{
+	Name:  "connect-timeout",
+	Short: "SYNs are not answered",
+	Meaning: "Neither a SYN-ACK nor a RST came: a firewall drops the SYN, the host is down, its accept or SYN queue is full, or the way" +
+		" back is broken. The kernel sends the SYN again after 1 s, 3 s, 7 s and so on, and gives up after tcp_syn_retries; many programs" +
+		" give up earlier themselves.",
+	When: "A connect() has no answer for 3 s, which is when the second copy of its SYN goes out; or it failed with ETIMEDOUT or" +
+		" EHOSTUNREACH; or its process gave it up after 1 s or more. One or two are information. Three of one process at one address and" +
+		" port are a warning.",
+	Evidence: []Term{
+		{"waiting", "calls of connect() without an answer, now"},
+		{"timed_out", "those that failed: the kernel gave up, or the network said that the host cannot be reached"},
+		{"gave_up", "those that the process gave up"},
+		{"late", "those that were answered after 3 s or more"},
+		{"connected", "those of any process to the same address that succeeded"},
+		{"syns", "SYNs sent again"},
+		{"remote", "the address and port"}, {"oldest", "the longest wait"},
+		{"tcp_syn_retries", "the sysctl"},
+	},
+	Advice: "See whether the host is up and the port open from here (a firewall in between, a security group, a route), and on the server" +
+		" whether its accept queue is full (tcptrace why there). Give the client a time limit for connect() of a few seconds.",
+	Cost:   "With a limit under 3 s one lost SYN or SYN-ACK already makes a failure.",
+	More:   "tcptrace watch --pid PID --kind retransmit,state",
+	Limits: "Whether the SYN or its answer was lost is not seen from here.",
+	begin: func(e *Engine, r *Rule) watcher {
+		w := &connectTimeoutWatcher{e: e, ends: map[*entry[held]]*silence{}}
+		w.book = newBook(e, r, w.describe)
+		w.stays = newStays(e, tcp.SynSent, silentAfter, w.silent)
+		return w
+	},
+}
+
+type connectTimeoutWatcher struct {
+	e     *Engine
+	stays stays
+	book  book[held]
+	ends  map[*entry[held]]*silence
+}
+
+type silence struct {
+	at     netip.AddrPort
+	failed uint64
+	gaveUp uint64
+	late   uint64
+}
+
+// silent finds the cause of a connect() without an answer.
+func (w *connectTimeoutWatcher) silent(s *stay) *entry[held] {
+	pid := s.owner.pid()
+	w.e.attempts.fail(pid, s.remote, false)
+	if w.e.attempts.scanning(pid) {
+		return nil
+	}
+	at := netip.AddrPortFrom(s.remote.Addr().Unmap(), s.remote.Port())
+	x := w.book.entry(key{pid: pid, netns: s.id.NetNS, at: at}, s.owner)
+	if x != nil && w.ends[x] == nil {
+		w.ends[x] = &silence{at: at}
+	}
+	return x
+}
+
+func (w *connectTimeoutWatcher) change(c *conn.Change) {
+	w.stays.ended = nil
+	w.stays.change(c)
+	x := w.stays.ended
+	if x == nil {
+		return
+	}
+	switch end := w.ends[x]; {
+	case c.New == tcp.Established || c.New == tcp.SynRecv:
+		end.late++
+	case c.Conn.End == conn.EndAbandoned:
+		end.gaveUp++
+	default:
+		end.failed++
+	}
+}
+
+func (w *connectTimeoutWatcher) tick() {
+	w.stays.tick()
+	w.book.touchAll()
+}
+
+func (w *connectTimeoutWatcher) describe(x *entry[held], f *Finding) {
+	h, end := &x.data, w.ends[x]
+	age := h.age(w.e.now)
+	var connected uint64
+	if d := w.e.destinations.known[destinationKey{x.key.netns, end.at}]; d != nil {
+		connected = d.succeeded
+	}
+	x.withdrawn = w.e.attempts.scanning(x.key.pid)
+	f.Withdrawn = x.withdrawn
+	f.Severity = Info
+	if x.count >= silentMany {
+		f.Severity = Warning
+	}
+	f.Summary = several(x.count, "connect()", "calls of connect()") + " to " + endpoint(end.at) + " without an answer for up to " +
+		span(age) + "; " + digits(end.failed+end.gaveUp) + " failed, " + digits(end.late) + " were answered late, " + digits(h.now) + " wait"
+	f.Cause = "nothing answers the SYN: it is dropped on the way, or its answer is, or the host is down"
+	v := (*figures)(&f.Evidence)
+	v.count("waiting", int64(h.now))
+	v.some("timed_out", int64(end.failed))
+	v.some("gave_up", int64(end.gaveUp))
+	v.some("late", int64(end.late))
+	v.count("connected", int64(connected))
+	v.some("syns", int64(h.retransmits))
+	v.word("remote", endpoint(end.at))
+	v.length("oldest", age)
+	w.e.quote(f, x.key.netns, sysctlSynRetries)
+}

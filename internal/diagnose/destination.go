@@ -1,0 +1,177 @@
+package diagnose
+
+import (
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcp"
+)
+
+// maxDestinations bounds the addresses connected to that are counted.
+const maxDestinations = 1 << 14
+
+// usualTimeWait is TCP_TIMEWAIT_LEN (include/net/tcp.h); no sysctl changes it.
+const usualTimeWait = 60 * time.Second
+
+type destinationKey struct {
+	netns  uint32
+	remote netip.AddrPort
+}
+
+// A destination is an address and port that sockets of one network namespace
+// are connected to. Each of these sockets has a local port of its own: of
+// connect()'s range there is one for each connection to the same destination.
+type destination struct {
+	key       destinationKey
+	states    [tcp.NumStates]int
+	processes tally[*process]
+	connects  window
+	entering  window     // TIME_WAIT
+	conns     []event.ID // the last in TIME_WAIT
+	succeeded uint64     // handshakes
+	timeWait  struct {   // those that expired
+		longest time.Duration
+		count   uint64
+	}
+	used event.Time // last change
+}
+
+// held returns how many local ports are in use.
+func (d *destination) held() (n int) {
+	for s, count := range d.states {
+		if tcp.State(s) != tcp.Listen && tcp.State(s) != tcp.SynRecv {
+			n += count
+		}
+	}
+	return n
+}
+
+// words spells which states hold the ports, the most first.
+func (d *destination) words() string {
+	var parts []string
+	counts := d.states
+	for {
+		best := tcp.Unknown
+		for s := range counts {
+			if counts[s] > 0 && (best == tcp.Unknown || counts[s] > counts[best]) {
+				best = tcp.State(s)
+			}
+		}
+		if best == tcp.Unknown {
+			return strings.Join(parts, " ")
+		}
+		parts = append(parts, best.String()+"="+digits(counts[best]))
+		counts[best] = 0
+	}
+}
+
+// destinations counts the connections of clients by where they go.
+type destinations struct {
+	e     *Engine
+	known map[destinationKey]*destination
+	swept event.Time // when unused ones were last forgotten
+}
+
+func (d *destinations) init(e *Engine) {
+	d.e, d.known = e, map[destinationKey]*destination{}
+}
+
+// of returns the destination of a connection, nil where it has none, or there
+// are too many.
+func (d *destinations) of(c *conn.Connection) *destination {
+	if c.Role == conn.Server || c.Remote.Port() == 0 || c.Listener() {
+		return nil
+	}
+	if c.Role == conn.RoleUnknown && !d.likely(c) {
+		return nil
+	}
+	k := destinationKey{c.ID.NetNS, netip.AddrPortFrom(c.Remote.Addr().Unmap(), c.Remote.Port())}
+	x := d.known[k]
+	if x == nil && len(d.known) < maxDestinations {
+		x = &destination{key: k}
+		d.known[k] = x
+	}
+	return x
+}
+
+// likely reports whether a connection older than the trace has a port that
+// connect() chose.
+func (d *destinations) likely(c *conn.Connection) bool {
+	low, high := d.e.ports(c.ID.NetNS)
+	port := int(c.Local.Port())
+	return low <= port && port <= high
+}
+
+func (d *destinations) change(c *conn.Change) {
+	switch c.Kind {
+	case conn.Transition, conn.Corrected, conn.Found, conn.Ended:
+	default:
+		return
+	}
+	x := d.of(c.Conn)
+	if x == nil {
+		return
+	}
+	x.used = c.Time
+	switch {
+	case c.Kind == conn.Ended && c.Conn.State != tcp.Close:
+		x.leave(c.Conn.State) // nobody saw its end
+		return
+	case c.Kind == conn.Ended:
+		return
+	case c.Old.Valid() && c.Old != tcp.Close:
+		x.leave(c.Old)
+	}
+	x.enter(d.e, c)
+}
+
+func (x *destination) leave(s tcp.State) { x.states[s] = max(0, x.states[s]-1) }
+
+func (x *destination) enter(e *Engine, c *conn.Change) {
+	switch {
+	case c.New == tcp.Close && c.Old == tcp.TimeWait && c.Cause == event.CauseExpired && c.InStateKnown:
+		x.timeWait.count++
+		x.timeWait.longest = max(x.timeWait.longest, c.InState)
+		return
+	case !c.New.Valid() || c.New == tcp.Close:
+		return
+	case c.Old == tcp.Close:
+		x.connects.add(c.Time)
+		if p := e.ownerOf(c.Conn); p != nil {
+			x.processes.add(p)
+		}
+	case c.New == tcp.Established && c.Old == tcp.SynSent:
+		x.succeeded++
+	case c.New == tcp.TimeWait:
+		x.entering.add(c.Time)
+		if len(x.conns) == maxConns {
+			x.conns = append(x.conns[:0], x.conns[1:]...)
+		}
+		x.conns = append(x.conns, c.Conn.ID)
+	}
+	x.states[c.New]++
+}
+
+// length returns how long TIME_WAIT lasts here, as measured if it was.
+func (x *destination) length() time.Duration {
+	if x.timeWait.count > 0 {
+		return x.timeWait.longest
+	}
+	return usualTimeWait
+}
+
+// tick forgets, once a minute, what nothing is connected to any more.
+func (d *destinations) tick() {
+	if d.e.now.Sub(d.swept) < time.Minute {
+		return
+	}
+	d.swept = d.e.now
+	for k, x := range d.known {
+		if x.held() == 0 && d.e.now.Sub(x.used) > time.Minute {
+			delete(d.known, k)
+		}
+	}
+}

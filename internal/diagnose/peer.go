@@ -1,0 +1,95 @@
+package diagnose
+
+import (
+	"net/netip"
+
+	"github.com/tcptrace/tcptrace/internal/conn"
+)
+
+const (
+	maxPeers = 1 << 17 // ends of connections that are open
+	maxOver  = 1 << 13 // and that are over, whose peer may have something to say yet
+)
+
+// A flow is one end of a connection, as its addresses tell.
+type flow struct {
+	local, remote netip.AddrPort
+	netns         uint32 // of loopback addresses, which each namespace has
+}
+
+func flowOf(netns uint32, local, remote netip.AddrPort) flow {
+	f := flow{
+		local:  netip.AddrPortFrom(local.Addr().Unmap(), local.Port()),
+		remote: netip.AddrPortFrom(remote.Addr().Unmap(), remote.Port()),
+	}
+	if f.local.Addr().IsLoopback() || f.remote.Addr().IsLoopback() {
+		f.netns = netns
+	}
+	return f
+}
+
+func (f flow) swapped() flow { return flow{f.remote, f.local, f.netns} }
+
+// An end is what is known of one end of a connection.
+type end struct {
+	process *process
+	over    bool
+}
+
+// peers knows the ends of connections by their addresses, so that an end finds
+// its peer on the same host.
+type peers struct {
+	ends map[flow]end
+	over []flow // a ring
+	next int
+}
+
+func (p *peers) init() { p.ends = map[flow]end{} }
+
+func (p *peers) change(e *Engine, c *conn.Change) {
+	cn := c.Conn
+	if cn.Listener() || !cn.Local.IsValid() || cn.Local.Port() == 0 || cn.Remote.Port() == 0 {
+		return
+	}
+	switch c.Kind {
+	case conn.Transition, conn.Corrected, conn.Found, conn.Owned, conn.Ended:
+	default:
+		return
+	}
+	at := flowOf(cn.ID.NetNS, cn.Local, cn.Remote)
+	x, ok := p.ends[at]
+	if !ok && len(p.ends) >= maxPeers {
+		return
+	}
+	if x.over && cn.Closed == 0 {
+		x = end{} // another connection with the same addresses
+	}
+	if owner := e.ownerOf(cn); owner != nil {
+		x.process = owner
+	}
+	if c.Kind == conn.Ended && !x.over {
+		x.over = true
+		p.retire(at)
+	}
+	p.ends[at] = x
+}
+
+// retire forgets the end that was over for longest, unless another has its
+// addresses.
+func (p *peers) retire(at flow) {
+	if len(p.over) < maxOver {
+		p.over = append(p.over, at)
+		return
+	}
+	if old := p.over[p.next]; p.ends[old].over {
+		delete(p.ends, old)
+	}
+	p.over[p.next] = at
+	p.next = (p.next + 1) % maxOver
+}
+
+// process returns the process at the other end of a connection, where that is
+// on this host.
+func (p *peers) process(netns uint32, local, remote netip.AddrPort) *process {
+	return p.ends[flowOf(netns, local, remote).swapped()].process
+}

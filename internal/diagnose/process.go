@@ -1,0 +1,104 @@
+package diagnose
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcp"
+)
+
+// maxProcesses bounds the processes, and the listeners, that are remembered.
+const maxProcesses = 16384
+
+// A process is one that a connection belongs to, and what it did.
+type process struct {
+	owner conn.Owner
+	ended uint64 // connections of its that ended
+}
+
+// known returns the process with the evidence, or the unknown one.
+func (p *process) known() conn.Owner {
+	if p == nil {
+		return conn.Owner{}
+	}
+	return p.owner
+}
+
+func (p *process) pid() uint32 {
+	if p == nil {
+		return 0
+	}
+	return p.owner.Task.PID
+}
+
+// process returns the process of an owner, or nil where that is not known. A
+// process keeps the name that it was first seen with.
+func (e *Engine) process(o *conn.Owner) *process {
+	if !o.Known() {
+		return nil
+	}
+	p := e.processes[o.Task.PID]
+	if p == nil {
+		p = &process{owner: *o}
+		if len(e.processes) < maxProcesses {
+			e.processes[o.Task.PID] = p
+		}
+	}
+	return p
+}
+
+func (e *Engine) task(t *event.Task) *process { return e.process(&conn.Owner{Task: *t}) }
+
+type listenPort struct {
+	netns uint32
+	port  uint16
+}
+
+// ambiguous stands for several processes that listen on one port.
+var ambiguous = &process{}
+
+// listen remembers who listens where. Of what is not listened on any more the
+// last to do so stands: connections outlive their listener.
+func (e *Engine) listen(c *conn.Change) {
+	if c.Conn.State != tcp.Listen || !c.Conn.Owner.Known() || c.Conn.Local.Port() == 0 {
+		return
+	}
+	at, p := listenPort{c.Conn.ID.NetNS, c.Conn.Local.Port()}, e.process(&c.Conn.Owner)
+	switch old := e.listeners[at]; {
+	case old == nil && len(e.listeners) < maxProcesses:
+		e.listeners[at] = p
+	case old != nil && old.pid() != p.pid() && c.Kind != conn.Transition:
+		e.listeners[at] = ambiguous
+	case old != nil:
+		e.listeners[at] = p
+	}
+}
+
+// listener returns the process that listens on the port, if it is just one.
+func (e *Engine) listener(netns uint32, port uint16) *process {
+	p := e.listeners[listenPort{netns, port}]
+	if p == ambiguous {
+		return nil
+	}
+	return p
+}
+
+// ownerOf returns whose connection c is: its own process, or for a server's
+// that nobody has accepted yet, as far as is known, its listener's.
+func (e *Engine) ownerOf(c *conn.Connection) *process {
+	if p := e.process(&c.Owner); p != nil || c.Role != conn.Server {
+		return p
+	}
+	return e.listener(c.ID.NetNS, c.Local.Port())
+}
+
+// fillPID puts the process's number in place of PID, and takes the option away
+// where no process is known.
+func fillPID(command string, o *conn.Owner) string {
+	if o.Known() {
+		return strings.ReplaceAll(command, "PID", strconv.FormatUint(uint64(o.Task.PID), 10))
+	}
+	return strings.ReplaceAll(strings.ReplaceAll(command, " --pid PID", ""), "PID", "<pid>")
+}

@@ -1,0 +1,22 @@
+package diagnose
+
+import "github.com/tcptrace/tcptrace/internal/conn"
+
+var resetAfterClose = Rule{
+	Name:  "reset-after-close",
+	Short: "the peer sent data to a socket already closed",
+	Meaning: "Our process closed, and data came after that which nobody can read: the kernel answered with a RST. The peer's next write" +
+		" fails with EPIPE or ECONNRESET, and it does not know what of its data arrived.",
+	When:     "A RST answered a segment for a connection that its process had closed." + resetWhen,
+	Evidence: resetEvidence,
+	Advice: "Agree on who closes: a server that ends idle keep-alive connections needs a longer time limit than its clients' pools use" +
+		" (let the client's be the shorter one). A process that wants to hear the rest calls shutdown(SHUT_WR) and reads on.",
+	Cost: "Longer time limits hold more idle connections open.",
+	More: "tcptrace watch --pid PID --kind reset",
+	begin: func(e *Engine, r *Rule) watcher {
+		return newReset(e, r, sentFor(conn.ResetAfterClose), func(_ *Engine, x *entry[resets], f *Finding) {
+			f.Summary = connections(x.count) + " got data after our process had closed: answered by RST" + share(x)
+			f.Cause = "the peer still sent when our side had closed"
+		})
+	},
+}

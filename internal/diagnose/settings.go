@@ -1,0 +1,82 @@
+package diagnose
+
+import (
+	"strconv"
+	"strings"
+)
+
+// Settings are the sysctls in force. A nil Settings knows none.
+type Settings interface {
+	// Sysctl returns the value of a sysctl, such as
+	// "net.ipv4.tcp_fin_timeout", in a network namespace; "" where it is not
+	// known.
+	Sysctl(netns uint32, name string) string
+}
+
+// Names of the sysctls that rules ask for. Where a rule speaks of one, it
+// leaves out what stands before the last point.
+const (
+	sysctlPortRange     = "net.ipv4.ip_local_port_range"
+	sysctlMaxTimeWait   = "net.ipv4.tcp_max_tw_buckets"
+	sysctlReuse         = "net.ipv4.tcp_tw_reuse"
+	sysctlFinTimeout    = "net.ipv4.tcp_fin_timeout"
+	sysctlOrphanRetries = "net.ipv4.tcp_orphan_retries"
+	sysctlRetries2      = "net.ipv4.tcp_retries2"
+	sysctlSynRetries    = "net.ipv4.tcp_syn_retries"
+	sysctlSynAckRetries = "net.ipv4.tcp_synack_retries"
+	sysctlSynCookies    = "net.ipv4.tcp_syncookies"
+	sysctlSynBacklog    = "net.ipv4.tcp_max_syn_backlog"
+	sysctlAbort         = "net.ipv4.tcp_abort_on_overflow"
+	sysctlSomaxconn     = "net.core.somaxconn"
+	sysctlKeepaliveTime = "net.ipv4.tcp_keepalive_time"
+)
+
+// Sysctls lists the names that rules may ask for.
+func Sysctls() []string {
+	return []string{
+		sysctlPortRange, sysctlMaxTimeWait, sysctlReuse, sysctlFinTimeout, sysctlOrphanRetries, sysctlRetries2,
+		sysctlSynRetries, sysctlSynAckRetries, sysctlSynCookies, sysctlSynBacklog, sysctlAbort, sysctlSomaxconn,
+		sysctlKeepaliveTime,
+	}
+}
+
+func (e *Engine) sysctl(netns uint32, name string) string {
+	if e.options.Settings == nil || netns == 0 {
+		return ""
+	}
+	return e.options.Settings.Sysctl(netns, name)
+}
+
+// number returns a sysctl's value, or otherwise where it is not known.
+func (e *Engine) number(netns uint32, name string, otherwise int) int {
+	if n, err := strconv.Atoi(e.sysctl(netns, name)); err == nil {
+		return n
+	}
+	return otherwise
+}
+
+// quote adds sysctls to the evidence, as far as they are known.
+func (e *Engine) quote(f *Finding, netns uint32, names ...string) {
+	for _, name := range names {
+		value := strings.Join(strings.Fields(e.sysctl(netns, name)), "-")
+		short := name[strings.LastIndexByte(name, '.')+1:]
+		if n, err := strconv.ParseInt(value, 10, 64); err == nil {
+			(*figures)(&f.Evidence).count(short, n)
+		} else {
+			(*figures)(&f.Evidence).word(short, value)
+		}
+	}
+}
+
+// ports returns the bounds of the ports that connect() takes from.
+func (e *Engine) ports(netns uint32) (low, high int) {
+	parts := strings.Fields(e.sysctl(netns, sysctlPortRange))
+	if len(parts) == 2 {
+		low, errLow := strconv.Atoi(parts[0])
+		high, errHigh := strconv.Atoi(parts[1])
+		if errLow == nil && errHigh == nil && low > 0 && low <= high {
+			return low, high
+		}
+	}
+	return 32768, 60999 // the kernel's default
+}

@@ -1,0 +1,108 @@
+// Package sysctl reads sysctls that are in force in a network namespace, which
+// may differ from namespace to namespace.
+package sysctl
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tcptrace/tcptrace/internal/proc"
+)
+
+const (
+	// fresh is how long values are believed.
+	fresh = 10 * time.Second
+	// maxNamespaces bounds those that are remembered.
+	maxNamespaces = 1024
+)
+
+// A Reader reads a fixed list of sysctls and remembers them for 10 s. One
+// goroutine uses it.
+type Reader struct {
+	names    []string
+	resolver *proc.Resolver
+	known    map[uint32]values
+}
+
+type values struct {
+	of map[string]string
+	at time.Time
+}
+
+// NewReader returns a Reader of sysctls with these names, such as
+// "net.ipv4.tcp_fin_timeout".
+func NewReader(names []string) (*Reader, error) {
+	resolver, err := proc.NewResolver(proc.Options{})
+	if err != nil {
+		return nil, err
+	}
+	return &Reader{names: names, resolver: resolver, known: map[uint32]values{}}, nil
+}
+
+// Close ends its use.
+func (r *Reader) Close() error { return r.resolver.Close() }
+
+// Sysctl returns the value of a sysctl in the network namespace with this
+// inode, as it was up to 10 s ago; "" where that is not known: the namespace is
+// gone, we may not enter it, or it has no such sysctl. What was read of a
+// namespace that is gone meanwhile stands.
+func (r *Reader) Sysctl(netns uint32, name string) string {
+	v, ok := r.known[netns]
+	if !ok || time.Since(v.at) > fresh {
+		v.at = time.Now()
+		if of, err := r.read(netns); err == nil {
+			v.of = of
+		}
+		if len(r.known) >= maxNamespaces {
+			clear(r.known)
+		}
+		r.known[netns] = v
+	}
+	return v.of[name]
+}
+
+func (r *Reader) read(netns uint32) (map[string]string, error) {
+	ns, ok := r.resolver.NetNS(netns)
+	if !ok {
+		return nil, fmt.Errorf("network namespace %d is not found", netns)
+	}
+	door, err := ns.Open()
+	if err != nil {
+		return nil, err
+	}
+	defer door.Close()
+	type result struct {
+		of  map[string]string
+		err error
+	}
+	done := make(chan result)
+	go func() {
+		of, err := r.readThrough(door)
+		done <- result{of, err}
+	}()
+	got := <-done
+	return got.of, got.err
+}
+
+// readThrough reads on a thread that enters the namespace, and ends in it: the
+// goroutine never unlocks it. What /proc/sys/net shows is the namespace of the
+// thread that opens the file.
+func (r *Reader) readThrough(door *os.File) (map[string]string, error) {
+	runtime.LockOSThread()
+	if err := unix.Setns(int(door.Fd()), unix.CLONE_NEWNET); err != nil {
+		return nil, fmt.Errorf("enter the network namespace (needs CAP_SYS_ADMIN): %w", err)
+	}
+	of := make(map[string]string, len(r.names))
+	for _, name := range r.names {
+		b, err := os.ReadFile("/proc/sys/" + strings.ReplaceAll(name, ".", "/"))
+		if err == nil {
+			of[name] = strings.TrimSpace(string(b))
+		}
+	}
+	return of, nil
+}
