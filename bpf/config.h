@@ -38,6 +38,12 @@ struct tt_config {
 	__u16 ports[TT_MAX_PORTS]; // either side
 	__u16 local_ports[TT_MAX_PORTS];
 	__u16 remote_ports[TT_MAX_PORTS];
+	// Numbers of reasons for dropping a packet; 0: there is no such.
+	__u16 reason_listen_overflow;
+	__u16 reason_no_socket;
+	__u16 reason_flags;
+	__u16 reason_csum;
+
 	__u8 num_nets;
 	__u8 num_pids;
 	__u8 num_netns;

@@ -4,6 +4,7 @@
 // is for user space to say, that knows this kernel's numbers.
 #pragma once
 
+#include "listener.h"
 #include "packet.h"
 #include "timewait.h"
 
@@ -102,12 +103,16 @@ static __always_inline int packet_dropped(const struct sk_buff *skb, __u64 locat
 }
 
 // The kernel frees a packet that has not reached anybody. It may have met a
-// timewait socket, and be the FIN that this one waited for.
+// timewait socket, and be the FIN that this one waited for, or a listener.
 static __always_inline int packet_freed(const struct sk_buff *skb, __u64 location, __u32 reason,
 					const struct sock *receiver)
 {
-	if (config.finds_fin && receiver && sock_state(receiver) == TCP_TIME_WAIT)
+	__u8 state = receiver ? sock_state(receiver) : 0;
+
+	if (config.finds_fin && state == TCP_TIME_WAIT)
 		timewait_received((const struct inet_timewait_sock *)receiver);
+	else if (state == TCP_LISTEN)
+		listener_drops(receiver, skb, reason);
 	if (is_told(reason))
 		packet_dropped(skb, location, reason, receiver);
 	return 0;

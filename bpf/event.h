@@ -28,6 +28,7 @@ enum tt_kind {
 	TT_ACCEPTED,	      // struct tt_transition: a process accepted the connection
 	TT_CONGESTION,	      // struct tt_retransmit, without a segment
 	TT_DROPPED,	      // struct tt_drop
+	TT_QUEUE_FULL,	      // struct tt_queue
 	TT_NUM_KINDS = 32, // room to spare: a mask keeps an index in bounds
 };
 
@@ -149,6 +150,15 @@ struct tt_drop {
 	__u8 pad;
 };
 
+struct tt_queue {
+	struct tt_head head;
+	__u32 length;
+	__u32 limit;
+	__u32 count; // of packets
+	__u8 syn;    // the queue of requests; else of those that wait for accept()
+	__u8 pad[3];
+};
+
 struct tt_totals {
 	struct tt_head head;
 	__u64 bytes_sent;
@@ -179,6 +189,7 @@ _Static_assert(sizeof(struct tt_retransmit) == 112, "layout");
 _Static_assert(sizeof(struct tt_reset) == 120, "layout");
 _Static_assert(sizeof(struct tt_totals) == 104, "layout");
 _Static_assert(sizeof(struct tt_drop) == 80, "layout");
+_Static_assert(sizeof(struct tt_queue) == 80, "layout");
 
 // Nothing else names these types in a map, so that clang would leave them out
 // of BTF, from which bpf2go reads them.
@@ -193,6 +204,7 @@ struct tt_wire {
 	struct tt_reset reset;
 	struct tt_totals totals;
 	struct tt_drop drop;
+	struct tt_queue queue;
 };
 
 const struct tt_wire *wire_types __attribute__((unused));

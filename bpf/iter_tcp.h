@@ -7,6 +7,7 @@
 #pragma once
 
 #include "iter.h"
+#include "listeners.h"
 #include "sock.h"
 
 // include/net/inet_connection_sock.h: icsk_pending
@@ -113,6 +114,25 @@ static __always_inline void list_descriptor(struct tt_socket *out, const struct 
 		out->flags |= TT_S_KEEPALIVE;
 }
 
+// Has the listener watched: see listener.h. One that is watched already stays.
+static __always_inline void watch_listener(const struct tt_socket *found, const struct sock *sk)
+{
+	struct tt_listener l = {}, *known;
+	__u64 key = (__u64)sk;
+
+	known = bpf_map_lookup_elem(&listeners, &key);
+	if (known && known->head.cookie == found->cookie)
+		return;
+	l.head.cookie = found->cookie;
+	l.head.netns = found->netns;
+	l.head.family = found->family;
+	l.head.local_port = found->local_port;
+	copy_addr(l.head.local, found->local);
+	copy_addr(l.head.remote, found->remote);
+	l.drops = sk->sk_drops.counter;
+	bpf_map_update_elem(&listeners, &key, &l, BPF_ANY);
+}
+
 static __always_inline void list_full(struct tt_socket *out, const struct tcp_sock *tp)
 {
 	const struct sock *sk = (const struct sock *)tp;
@@ -123,6 +143,7 @@ static __always_inline void list_full(struct tt_socket *out, const struct tcp_so
 	if (out->state == TCP_LISTEN) {
 		out->recv_q = sk->sk_ack_backlog;
 		out->send_q = sk->sk_max_ack_backlog;
+		watch_listener(out, sk);
 		return;
 	}
 	out->recv_q = tp->rcv_nxt - tp->copied_seq;

@@ -66,6 +66,13 @@ enum {
 // include/uapi/linux/tcp.h, enum tcp_ca_state
 enum { TCP_CA_LOSS = 4 };
 
+// include/net/tcp.h
+enum {
+	TCPHDR_SYN = 2,
+	TCPHDR_RST = 4,
+	TCPHDR_ACK = 16,
+};
+
 // include/linux/socket.h
 enum {
 	AF_INET = 2,
@@ -159,8 +166,13 @@ struct inet_sock {
 	__be16 inet_sport; // stays when the port is released
 };
 
+struct request_sock_queue {
+	atomic_t qlen; // requests
+};
+
 struct inet_connection_sock {
 	struct inet_sock icsk_inet;
+	struct request_sock_queue icsk_accept_queue;
 	struct timer_list icsk_retransmit_timer;
 	__u32 icsk_rto; // jiffies
 	__u8 icsk_ca_state : 5;
@@ -211,6 +223,18 @@ struct request_sock {
 	__u8 num_timeout : 7; // 0 until its timer first runs out
 	__u8 num_retrans;
 	struct timer_list rsk_timer;
+};
+
+struct seq_file;
+
+struct bpf_iter_meta {
+	struct seq_file *seq;
+};
+
+struct bpf_iter__bpf_map_elem {
+	struct bpf_iter_meta *meta;
+	void *key; // NULL at the end
+	void *value;
 };
 
 struct net_device {

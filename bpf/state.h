@@ -5,6 +5,7 @@
 
 #include "emit.h"
 #include "filter.h"
+#include "listener.h"
 #include "owner.h"
 #include "sock.h"
 
@@ -140,6 +141,10 @@ static __always_inline int state_changed(const struct sock *sk, int old, int new
 		emit_totals(&head, tp, &copy);
 	if (old == TCP_SYN_RECV && new == TCP_ESTABLISHED)
 		mark_unowned((struct sock *)sk);
+	if (new == TCP_LISTEN)
+		listener_opened(sk, &head);
+	else if (old == TCP_LISTEN)
+		listener_closed(sk);
 	head.err = sk->sk_err;
 	emit_transition(&head, process);
 	return 0;

@@ -185,6 +185,13 @@ int BPF_PROG(tt_f_tw_kill, struct inet_timewait_sock *tw)
 	return timewait_killed(tw, ctx);
 }
 
+// Run by user space, now and then.
+SEC("iter/bpf_map_elem")
+int tt_listeners(struct bpf_iter__bpf_map_elem *ctx)
+{
+	return look_at(ctx);
+}
+
 // Gives a request socket its cookie, which its child and that child's timewait
 // socket inherit. It changes nothing else.
 SEC("sockops")

@@ -61,6 +61,7 @@ var kinds = [TcptraceTtKindTT_NUM_KINDS]event.Kind{
 	TcptraceTtKindTT_ACCEPTED:          event.Accepted,
 	TcptraceTtKindTT_CONGESTION:        event.Congestion,
 	TcptraceTtKindTT_DROPPED:           event.Dropped,
+	TcptraceTtKindTT_QUEUE_FULL:        event.QueueFull,
 }
 
 // EventKind returns the domain's kind for the kernel side's, or 0.
@@ -167,6 +168,12 @@ func (d *Decoder) decodeBody(raw []byte, head *TcptraceTtHead, ev *event.Event) 
 		if ok = read(raw, &body); ok {
 			ev.Reason = nameOf(d.DropReasons, uint32(body.Reason))
 			ev.Packet = d.packet(&body)
+		}
+	case event.QueueFull:
+		var body TcptraceTtQueue
+		if ok = read(raw, &body); ok {
+			ev.Queue = event.Queue{SYN: body.Syn != 0, Length: body.Length, Limit: body.Limit}
+			ev.Count = body.Count
 		}
 	case event.Totals:
 		var body TcptraceTtTotals

@@ -173,6 +173,16 @@ func TestDecode_Drop(t *testing.T) {
 	expect(t, bytesOf(record), want)
 }
 
+func TestDecode_QueueFull(t *testing.T) {
+	record := TcptraceTtQueue{Head: headOf(TcptraceTtKindTT_QUEUE_FULL), Length: 129, Limit: 128, Count: 7}
+	want := eventOf(event.QueueFull)
+	want.Queue, want.Count = event.Queue{Length: 129, Limit: 128}, 7
+	expect(t, bytesOf(record), want)
+	record.Syn = 1
+	want.Queue.SYN = true
+	expect(t, bytesOf(record), want)
+}
+
 func TestDecode_TimeWaitEnd(t *testing.T) {
 	record := TcptraceTtTimewaitEnd{Head: headOf(TcptraceTtKindTT_TIMEWAIT_END), Frames: Frames{2}}
 	record.Head.OldState = uint8(tcp.TimeWait)

@@ -18,6 +18,7 @@ var wireTypes = map[string]any{
 	"tt_reset":        TcptraceTtReset{},
 	"tt_totals":       TcptraceTtTotals{},
 	"tt_drop":         TcptraceTtDrop{},
+	"tt_queue":        TcptraceTtQueue{},
 	"tt_tally":        TcptraceTtTally{},
 	"tt_config":       TcptraceTtConfig{},
 }
@@ -107,7 +108,7 @@ func TestLayout_RecordsHaveNoHolesAndFit(t *testing.T) {
 var wireRecords = map[string]bool{
 	"tt_head": true, "tt_transition": true, "tt_timewait_end": true,
 	"tt_retransmit": true, "tt_reset": true, "tt_totals": true,
-	"tt_drop": true,
+	"tt_drop": true, "tt_queue": true,
 }
 
 func TestLayout_ProgramNamesShowInBpftool(t *testing.T) {

@@ -24,6 +24,33 @@ type SnapshotTtHolder struct {
 	Comm   [16]uint8
 }
 
+type SnapshotTtListener struct {
+	_    structs.HostLayout
+	Head struct {
+		_          structs.HostLayout
+		TimeNs     uint64
+		Cookie     uint64
+		Local      [16]uint8
+		Remote     [16]uint8
+		Netns      uint32
+		LocalPort  uint16
+		RemotePort uint16
+		Kind       uint8
+		OldState   uint8
+		NewState   uint8
+		Family     uint8
+		Flags      uint8
+		Cause      uint8
+		Err        uint16
+	}
+	Drops     uint32
+	Accounted uint32
+	Pending   int32
+	Waiting   uint32
+	Requests  uint32
+	Limit     uint32
+}
+
 type SnapshotTtObject uint32
 
 const (
@@ -78,6 +105,7 @@ const (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	SnapshotMapListeners       = "listeners"
 	SnapshotProgTtIterFile     = "tt_iter_file"
 	SnapshotProgTtIterTcp      = "tt_iter_tcp"
 	SnapshotVarHasCookieHelper = "has_cookie_helper"
@@ -136,6 +164,7 @@ type SnapshotProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type SnapshotMapSpecs struct {
+	Listeners *ebpf.MapSpec `ebpf:"listeners"`
 }
 
 // SnapshotVariableSpecs contains global variables before they are loaded into the kernel.
@@ -168,10 +197,13 @@ func (o *SnapshotObjects) Close() error {
 //
 // It can be passed to LoadSnapshotObjects or ebpf.CollectionSpec.LoadAndAssign.
 type SnapshotMaps struct {
+	Listeners *ebpf.Map `ebpf:"listeners"`
 }
 
 func (m *SnapshotMaps) Close() error {
-	return _SnapshotClose()
+	return _SnapshotClose(
+		m.Listeners,
+	)
 }
 
 // SnapshotVariables contains all global variables after they have been loaded into the kernel.

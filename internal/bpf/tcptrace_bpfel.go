@@ -35,30 +35,34 @@ type TcptraceTtConfig struct {
 		Addr [16]uint8
 		Mask [16]uint8
 	}
-	Pids             [8]uint32
-	Netns            [8]uint32
-	Ports            [16]uint16
-	LocalPorts       [16]uint16
-	RemotePorts      [16]uint16
-	NumNets          uint8
-	NumPids          uint8
-	NumNetns         uint8
-	NumPorts         uint8
-	NumLocalPorts    uint8
-	NumRemotePorts   uint8
-	Family           uint8
-	HasCookieHelper  uint8
-	HasRetransmitErr uint8
-	HasResetReason   uint8
-	MarksUnowned     uint8
-	SeesFin          uint8
-	SeesRequests     uint8
-	HashAddArgs      uint8
-	AcceptArgs       uint8
-	HasDropReason    uint8
-	HasDropReceiver  uint8
-	FindsFin         uint8
-	Pad              [6]uint8
+	Pids                 [8]uint32
+	Netns                [8]uint32
+	Ports                [16]uint16
+	LocalPorts           [16]uint16
+	RemotePorts          [16]uint16
+	ReasonListenOverflow uint16
+	ReasonNoSocket       uint16
+	ReasonFlags          uint16
+	ReasonCsum           uint16
+	NumNets              uint8
+	NumPids              uint8
+	NumNetns             uint8
+	NumPorts             uint8
+	NumLocalPorts        uint8
+	NumRemotePorts       uint8
+	Family               uint8
+	HasCookieHelper      uint8
+	HasRetransmitErr     uint8
+	HasResetReason       uint8
+	MarksUnowned         uint8
+	SeesFin              uint8
+	SeesRequests         uint8
+	HashAddArgs          uint8
+	AcceptArgs           uint8
+	HasDropReason        uint8
+	HasDropReceiver      uint8
+	FindsFin             uint8
+	Pad                  [6]uint8
 }
 
 type TcptraceTtDrop struct {
@@ -122,8 +126,20 @@ const (
 	TcptraceTtKindTT_ACCEPTED          TcptraceTtKind = 14
 	TcptraceTtKindTT_CONGESTION        TcptraceTtKind = 15
 	TcptraceTtKindTT_DROPPED           TcptraceTtKind = 16
+	TcptraceTtKindTT_QUEUE_FULL        TcptraceTtKind = 17
 	TcptraceTtKindTT_NUM_KINDS         TcptraceTtKind = 32
 )
+
+type TcptraceTtListener struct {
+	_         structs.HostLayout
+	Head      TcptraceTtHead
+	Drops     uint32
+	Accounted uint32
+	Pending   int32
+	Waiting   uint32
+	Requests  uint32
+	Limit     uint32
+}
 
 type TcptraceTtMoment struct {
 	_             structs.HostLayout
@@ -132,6 +148,16 @@ type TcptraceTtMoment struct {
 	ExpiringTimer uint64
 	Expiring      TcptraceTtHead
 	Dropping      uint64
+}
+
+type TcptraceTtQueue struct {
+	_      structs.HostLayout
+	Head   TcptraceTtHead
+	Length uint32
+	Limit  uint32
+	Count  uint32
+	Syn    uint8
+	Pad    [3]uint8
 }
 
 type TcptraceTtReset struct {
@@ -232,6 +258,7 @@ type TcptraceTtTransition struct {
 const (
 	TcptraceMapEvents         = "events"
 	TcptraceMapHalfClosed     = "half_closed"
+	TcptraceMapListeners      = "listeners"
 	TcptraceMapMoments        = "moments"
 	TcptraceMapOwners         = "owners"
 	TcptraceMapTallies        = "tallies"
@@ -253,6 +280,7 @@ const (
 	TcptraceProgTtF_twPacket  = "tt_f_tw_packet"
 	TcptraceProgTtF_twTimer   = "tt_f_tw_timer"
 	TcptraceProgTtKfreeSkb    = "tt_kfree_skb"
+	TcptraceProgTtListeners   = "tt_listeners"
 	TcptraceProgTtRead        = "tt_read"
 	TcptraceProgTtRecvReset   = "tt_recv_reset"
 	TcptraceProgTtRetrans     = "tt_retrans"
@@ -329,6 +357,7 @@ type TcptraceProgramSpecs struct {
 	TtF_twPacket  *ebpf.ProgramSpec `ebpf:"tt_f_tw_packet"`
 	TtF_twTimer   *ebpf.ProgramSpec `ebpf:"tt_f_tw_timer"`
 	TtKfreeSkb    *ebpf.ProgramSpec `ebpf:"tt_kfree_skb"`
+	TtListeners   *ebpf.ProgramSpec `ebpf:"tt_listeners"`
 	TtRead        *ebpf.ProgramSpec `ebpf:"tt_read"`
 	TtRecvReset   *ebpf.ProgramSpec `ebpf:"tt_recv_reset"`
 	TtRetrans     *ebpf.ProgramSpec `ebpf:"tt_retrans"`
@@ -350,6 +379,7 @@ type TcptraceProgramSpecs struct {
 type TcptraceMapSpecs struct {
 	Events     *ebpf.MapSpec `ebpf:"events"`
 	HalfClosed *ebpf.MapSpec `ebpf:"half_closed"`
+	Listeners  *ebpf.MapSpec `ebpf:"listeners"`
 	Moments    *ebpf.MapSpec `ebpf:"moments"`
 	Owners     *ebpf.MapSpec `ebpf:"owners"`
 	Tallies    *ebpf.MapSpec `ebpf:"tallies"`
@@ -386,6 +416,7 @@ func (o *TcptraceObjects) Close() error {
 type TcptraceMaps struct {
 	Events     *ebpf.Map `ebpf:"events"`
 	HalfClosed *ebpf.Map `ebpf:"half_closed"`
+	Listeners  *ebpf.Map `ebpf:"listeners"`
 	Moments    *ebpf.Map `ebpf:"moments"`
 	Owners     *ebpf.Map `ebpf:"owners"`
 	Tallies    *ebpf.Map `ebpf:"tallies"`
@@ -396,6 +427,7 @@ func (m *TcptraceMaps) Close() error {
 	return _TcptraceClose(
 		m.Events,
 		m.HalfClosed,
+		m.Listeners,
 		m.Moments,
 		m.Owners,
 		m.Tallies,
@@ -432,6 +464,7 @@ type TcptracePrograms struct {
 	TtF_twPacket  *ebpf.Program `ebpf:"tt_f_tw_packet"`
 	TtF_twTimer   *ebpf.Program `ebpf:"tt_f_tw_timer"`
 	TtKfreeSkb    *ebpf.Program `ebpf:"tt_kfree_skb"`
+	TtListeners   *ebpf.Program `ebpf:"tt_listeners"`
 	TtRead        *ebpf.Program `ebpf:"tt_read"`
 	TtRecvReset   *ebpf.Program `ebpf:"tt_recv_reset"`
 	TtRetrans     *ebpf.Program `ebpf:"tt_retrans"`
@@ -466,6 +499,7 @@ func (p *TcptracePrograms) Close() error {
 		p.TtF_twPacket,
 		p.TtF_twTimer,
 		p.TtKfreeSkb,
+		p.TtListeners,
 		p.TtRead,
 		p.TtRecvReset,
 		p.TtRetrans,

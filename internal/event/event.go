@@ -87,10 +87,10 @@ const (
 	// kernel's. ID and Old are of the socket or listener that sent it or that
 	// it was for, where one was found; Local and Remote are the packet's.
 	Dropped
-	// QueueFull: a SYN, or the ACK that completes a handshake, met a listener
-	// whose queue was full. ID is the listener's, Local its address, Remote
-	// the peer's; Queue says which and how full; Count how often since the
-	// last such event of the listener, this time included.
+	// QueueFull: the ACK that completes a handshake met a listener whose queue
+	// was full: Count is 1, Local and Remote are the packet's. Or Count SYNs
+	// did, a moment ago: then Remote is not set. ID is the listener's; Queue
+	// says which queue and how full.
 	QueueFull
 	// Failed: a system call of Task failed with Err. Op says which; Local and
 	// Remote are as far as known.

@@ -4,6 +4,7 @@ package probe
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/tcptrace/tcptrace/internal/bpf"
 	"github.com/tcptrace/tcptrace/internal/filter"
@@ -23,10 +24,17 @@ func (k *kernel) config(set *hookSet, opts *Options) bpf.TcptraceTtConfig {
 		HasDropReceiver:  flag(k.freedReceiver),
 		DropReasons:      toldDrops(k.dropReasons),
 	}
+	c.ReasonListenOverflow = number(k.dropReasons, "TCP_LISTEN_OVERFLOW")
+	c.ReasonNoSocket = number(k.dropReasons, "NO_SOCKET")
+	c.ReasonFlags = number(k.dropReasons, "TCP_FLAGS")
+	c.ReasonCsum = number(k.dropReasons, "TCP_CSUM")
 	set.configure(k, &c)
 	setFilter(&c, &opts.Filter)
 	return c
 }
+
+// number finds a name's; 0 if this kernel does not have it.
+func number(names []string, name string) uint16 { return uint16(max(slices.Index(names, name), 0)) }
 
 func flag(b bool) uint8 {
 	if b {

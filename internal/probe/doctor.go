@@ -32,6 +32,7 @@ const (
 	retransmits    = "retransmits"
 	congestion     = "congestion state"
 	drops          = "dropped packets"
+	fullQueues     = "full listen queues"
 	resetsSent     = "resets sent"
 	resetsReceived = "resets received"
 )
@@ -58,6 +59,7 @@ func services() []service {
 		{retransmits, Absent, "retransmits are not shown", ""},
 		{congestion, Bounded, "needless retransmits are not told from others", remedyKernel},
 		{drops, Absent, "packets that the kernel drops are not shown", remedyKernel},
+		{fullQueues, Bounded, "how many packets met one is a bound, and who sent them is not known", remedyKernel},
 		{resetsSent, Absent, "sent resets are not shown", ""},
 		{resetsReceived, Absent, "received resets are not shown", ""},
 	}

@@ -27,21 +27,35 @@ type ground struct {
 	t     *testing.T
 	inode uint32
 	tally [event.NumKinds]probe.Tally // once the play is over
+	swept chan struct{}               // closed by the first sweep, if there are any
 }
 
 // playOn traces a ground while play makes its traffic, and returns the events
 // in their order. It may do so more than once: see lab.Unshielded.
 func playOn(t *testing.T, options probe.Options, play func(g *ground)) (events []event.Event, g *ground) {
 	t.Helper()
+	options.NoSweep = true
+	return playWith(t, options, func(*ground) {}, play)
+}
+
+// playAfter is playOn, with sweeps, and before the trace begins there is what
+// older makes.
+func playAfter(t *testing.T, older, play func(g *ground)) (events []event.Event, g *ground) {
+	t.Helper()
+	return playWith(t, probe.Options{}, older, play)
+}
+
+func playWith(t *testing.T, options probe.Options, older, play func(g *ground)) (events []event.Event, g *ground) {
+	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Fatal("live tests trace real sockets: run them as root")
 	}
 	lab.Unshielded(t.Logf, func() {
-		g, events = &ground{t: t}, nil
+		g, events = &ground{t: t, swept: make(chan struct{})}, nil
 		failed := make(chan error)
 		go func() {
 			runtime.LockOSThread() // and it ends with this goroutine
-			failed <- g.trace(options, play, &events)
+			failed <- g.trace(options, older, play, &events)
 		}()
 		if err := <-failed; err != nil {
 			t.Fatal(err)
@@ -50,7 +64,7 @@ func playOn(t *testing.T, options probe.Options, play func(g *ground)) (events [
 	return events, g
 }
 
-func (g *ground) trace(options probe.Options, play func(g *ground), events *[]event.Event) (err error) {
+func (g *ground) trace(options probe.Options, older, play func(g *ground), events *[]event.Event) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("play: %v", r)
@@ -59,8 +73,8 @@ func (g *ground) trace(options probe.Options, play func(g *ground), events *[]ev
 	if err := g.enter(); err != nil {
 		return err
 	}
+	older(g)
 	options.Filter = filter.Filter{NetNS: []uint32{g.inode}}
-	options.NoSweep = true
 	source, err := probe.Open(options)
 	if err != nil {
 		return err
@@ -70,7 +84,15 @@ func (g *ground) trace(options probe.Options, play func(g *ground), events *[]ev
 	defer cancel()
 	done := make(chan error)
 	go func() {
-		done <- source.Run(ctx, func(ev *event.Event) { *events = append(*events, *ev) })
+		sweeps := 0
+		done <- source.Run(ctx, func(ev *event.Event) {
+			*events = append(*events, *ev)
+			if ev.Kind == event.Swept {
+				if sweeps++; sweeps == 1 {
+					close(g.swept)
+				}
+			}
+		})
 	}()
 	play(g)
 	cancel()

@@ -32,6 +32,8 @@ type hook struct {
 	// means yes.
 	usable func(*kernel) error
 	attach func(*ebpf.Program) (link.Link, error)
+	// over names the map that an iterator goes through, which has no attach.
+	over string
 }
 
 // A hookSet is one of the ways to see the minisockets, which no tracepoint
@@ -72,7 +74,7 @@ func timers() hookSet {
 		name:   HooksTimers,
 		usable: withSymbols,
 		hooks: func(k *kernel) []hook {
-			return slices.Concat(cookieHooks(k), []hook{requestCookieHook()}, timerHooks(), []hook{freeHook(k, orphanFinWait2)}, socketHooks())
+			return slices.Concat(cookieHooks(k), []hook{requestCookieHook()}, timerHooks(), []hook{listenerHook(), freeHook(k, orphanFinWait2)}, socketHooks())
 		},
 		configure: func(k *kernel, c *bpf.TcptraceTtConfig) {
 			c.TimewaitHandler = k.symbols.address(timewaitHandler)
@@ -136,34 +138,42 @@ func socketHooks() []hook {
 
 func withSymbols(k *kernel) error { return k.hidden }
 
+// listenerHook looks at the listeners: see watch.
+func listenerHook() hook {
+	return hook{
+		program: bpf.TcptraceProgTtListeners, where: "iter/bpf_map_elem", tells: event.QueueFull,
+		serves: []string{fullQueues}, over: bpf.TcptraceMapListeners,
+		usable: func(k *kernel) error {
+			if !k.hasFunction("bpf_iter_bpf_map_elem") {
+				return errors.New("this kernel has no iterator of maps (Linux 5.9 and later do)")
+			}
+			return nil
+		},
+	}
+}
+
 // freeHook sees the packets that the kernel drops; it serves drops, and what
 // else is named.
 func freeHook(k *kernel, also ...string) hook {
 	h := hook{
 		program: bpf.TcptraceProgTtKfreeSkb, where: "tp_btf/kfree_skb", tells: event.Dropped,
-		serves: append(also, drops), attach: attachTracing, limits: map[string]error{},
+		serves: append(also, drops, fullQueues), attach: attachTracing, limits: map[string]error{},
 	}
 	if !k.dropReason {
 		h.usable = func(*kernel) error {
 			return errors.New("this kernel's kfree_skb does not say why (Linux 5.17 and later do)")
 		}
 	}
-	if err := withReceiver(k); err != nil {
-		h.limits[orphanFinWait2] = err
-	} else if len(also) > 0 {
+	switch {
+	case !k.freedReceiver:
+		err := errors.New("this kernel's kfree_skb does not name the receiving socket (Linux 6.12 and later do)")
+		h.limits[orphanFinWait2], h.limits[fullQueues] = err, err
+	case k.hidden != nil:
+		h.limits[orphanFinWait2] = k.hidden
+	case len(also) > 0:
 		h.tells = event.TimeWaitFin // the rarer, which a life hangs on
 	}
 	return h
-}
-
-func withReceiver(k *kernel) error {
-	if k.hidden != nil {
-		return k.hidden
-	}
-	if !k.freedReceiver {
-		return errors.New("this kernel's kfree_skb does not name the receiving socket (Linux 6.12 and later do)")
-	}
-	return nil
 }
 
 // withTracepoint says whether the kernel has the hook's tracepoint.

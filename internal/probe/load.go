@@ -19,6 +19,7 @@ type programs struct {
 	hooks      []hook
 	collection *ebpf.Collection
 	links      []link.Link
+	byProgram  map[string]link.Link
 	absent     map[string]error // by program name: why it is not attached
 }
 
@@ -67,7 +68,7 @@ func loadHooks(k *kernel, set *hookSet, opts *Options) (*programs, error) {
 		return nil, fmt.Errorf("read the BPF object: %w", err)
 	}
 	accept := acceptHooks(opts.ExactAccept && hasTrampolines(k) != nil)
-	p := &programs{hooks: ownerHooks(opts, append(accept, set.hooks(k)...)), absent: map[string]error{}}
+	p := &programs{hooks: ownerHooks(opts, append(accept, set.hooks(k)...)), absent: map[string]error{}, byProgram: map[string]link.Link{}}
 	if err := p.choose(spec, k); err != nil {
 		return nil, err
 	}
@@ -157,7 +158,7 @@ func (p *programs) attach() error {
 		if !loaded {
 			continue
 		}
-		l, err := h.attach(program)
+		l, err := p.attachHook(&h, program)
 		if err != nil {
 			if h.needed {
 				return fmt.Errorf("attach %s: %w", h.program, explain(err))
@@ -166,8 +167,22 @@ func (p *programs) attach() error {
 			continue
 		}
 		p.links = append(p.links, l)
+		p.byProgram[h.program] = l
 	}
 	return nil
+}
+
+func (p *programs) attachHook(h *hook, program *ebpf.Program) (link.Link, error) {
+	if h.over == "" {
+		return h.attach(program)
+	}
+	return link.AttachIter(link.IterOptions{Program: program, Map: p.collection.Maps[h.over]})
+}
+
+// iterator returns an attached program that user space runs, or nil.
+func (p *programs) iterator(program string) *link.Iter {
+	it, _ := p.byProgram[program].(*link.Iter)
+	return it
 }
 
 // detach detaches every program, the last attached first; no event is written

@@ -36,6 +36,7 @@ type Source struct {
 	ledger   ledger
 	sweeper  *sweeper // nil where there is none
 	unswept  error    // why
+	watch    watch
 	order    order
 	clock    event.Clock
 
@@ -66,10 +67,11 @@ func Open(opts Options) (*Source, error) {
 	if err := s.start(); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
+	maps := s.programs.collection.Maps
 	if opts.NoSweep {
 		s.unswept = errors.New("left out")
 	} else {
-		s.sweeper, s.unswept = newSweeper(&opts, s.programs.collection.Maps[bpf.TcptraceMapOwners])
+		s.sweeper, s.unswept = newSweeper(&opts, maps[bpf.TcptraceMapOwners], maps[bpf.TcptraceMapListeners])
 	}
 	return s, nil
 }
@@ -87,6 +89,7 @@ func (s *Source) start() error {
 	if s.waiter, err = newWaiter(ring.FD()); err != nil {
 		return err
 	}
+	s.watch = watch{iterator: s.programs.iterator(bpf.TcptraceProgTtListeners)}
 	s.ledger = ledger{programs: s.programs, tallies: maps[bpf.TcptraceMapTallies], checked: now()}
 	return nil
 }
@@ -99,6 +102,9 @@ func (s *Source) Run(ctx context.Context, handle event.Handler) error {
 	defer stop()
 	for ctx.Err() == nil {
 		s.sweeper.start(ctx, now())
+		if err := s.watch.look(now()); err != nil {
+			return err
+		}
 		more, err := s.poll(handle)
 		if err != nil {
 			return err
@@ -163,6 +169,9 @@ func (s *Source) drain() (more bool, err error) {
 
 func (s *Source) finish(handle event.Handler) error {
 	s.sweeper.stop()
+	if err := s.watch.lookLast(); err != nil {
+		return err
+	}
 	if err := s.programs.detach(); err != nil {
 		return fmt.Errorf("detach the BPF programs: %w", err)
 	}

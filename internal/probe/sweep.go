@@ -55,8 +55,8 @@ type swept struct {
 	err          error
 }
 
-func newSweeper(opts *Options, owners *ebpf.Map) (*sweeper, error) {
-	reader, err := snapshot.Open()
+func newSweeper(opts *Options, owners, listeners *ebpf.Map) (*sweeper, error) {
+	reader, err := snapshot.OpenFor(listeners)
 	if err != nil {
 		return nil, err
 	}

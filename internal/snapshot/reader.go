@@ -40,11 +40,17 @@ type Reader struct {
 type features struct {
 	cookieHelper bool // iterators may make a socket's cookie (Linux 5.12)
 	sockFromFile bool // a helper leads from a file to its socket (Linux 5.11)
+
+	listeners *ebpf.Map // see OpenFor; not the kernel's
 }
 
 // Open loads the iterators. It returns ErrPrivileges where the process may not
 // load them and ErrUnsupported where the kernel has none.
-func Open() (*Reader, error) {
+func Open() (*Reader, error) { return OpenFor(nil) }
+
+// OpenFor is Open, and each snapshot puts the listeners that it finds into the
+// map, by their addresses in the kernel's memory (bpf/listeners.h).
+func OpenFor(listeners *ebpf.Map) (*Reader, error) {
 	cache := btf.NewCache() // reading the kernel's types takes longer than all else here
 	types, err := cache.Kernel()
 	if err != nil {
@@ -58,6 +64,7 @@ func Open() (*Reader, error) {
 	return open(cache, types, features{
 		cookieHelper: hasFunction(types, "bpf_get_socket_ptr_cookie"),
 		sockFromFile: hasFunction(types, "bpf_sock_from_file"),
+		listeners:    listeners,
 	})
 }
 
@@ -83,6 +90,11 @@ func open(cache *btf.Cache, types *btf.Spec, has features) (*Reader, error) {
 	}
 	r := &Reader{hz: ticksPerSecond(), cookies: has.cookieHelper, scratch: make([]uint64, scratchWords)}
 	options := ebpf.CollectionOptions{Cache: cache, Programs: ebpf.ProgramOptions{KernelTypes: types}}
+	if has.listeners != nil {
+		options.MapReplacements = map[string]*ebpf.Map{bpf.SnapshotMapListeners: has.listeners}
+	} else {
+		spec.Maps[bpf.SnapshotMapListeners].MaxEntries = 1
+	}
 	if err := spec.LoadAndAssign(&r.programs, &options); err != nil {
 		return nil, fmt.Errorf("load the snapshot's iterators: %w", explain(err))
 	}

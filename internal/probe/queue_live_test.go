@@ -1,0 +1,173 @@
+//go:build linux
+
+package probe_test
+
+import (
+	"fmt"
+	"strconv"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/probe"
+	"github.com/tcptrace/tcptrace/internal/tcp"
+)
+
+// begin starts to connect, and returns the socket.
+func begin(port int) int {
+	client := socket()
+	mustDo(unix.SetNonblock(client, true))
+	if err := connect(client, port); err != nil && err != unix.EINPROGRESS {
+		panic(fmt.Sprintf("connect: %v", err))
+	}
+	return client
+}
+
+func waiting(listener int) int { return int(info(listener).Unacked) } // of a listener, it is that
+
+// counted sums the packets that met a full queue.
+func counted(events []event.Event) (n int) {
+	for _, ev := range events {
+		n += int(ev.Count)
+	}
+	return n
+}
+
+// A listener that takes one more than it was asked to (that is how the kernel
+// counts), and five clients too many: their SYNs meet a full accept queue, and
+// each is told of.
+func TestLive_QueueFull_SYNsThatFindNoRoom(t *testing.T) {
+	var port, drops, overflows int
+	var cookie uint64
+	events, g := playOn(t, probe.Options{}, func(g *ground) {
+		listener, p := listen(1)
+		port, cookie = p, cookieOf(listener)
+		var clients []int
+		for range 2 {
+			clients = append(clients, begin(port))
+		}
+		g.until("a full queue", func() bool { return waiting(listener) == 2 })
+		for range 5 {
+			clients = append(clients, begin(port))
+		}
+		g.until("a SYN sent again by each", func() bool { return g.counter("TcpExt ListenOverflows") >= 10 })
+		closeAll(clients...)
+		closeAll(listener)
+		drops, overflows = g.counter("TcpExt ListenDrops"), g.counter("TcpExt ListenOverflows")
+	})
+	full := of(events, event.QueueFull)
+	if n := counted(full); n != overflows || n != drops {
+		t.Errorf("%d SYNs told, the kernel counts %d overflows and %d drops", n, overflows, drops)
+	}
+	for _, ev := range full {
+		if ev.ID != (event.ID{NetNS: g.inode, Cookie: cookie}) || ev.Local.Port() != uint16(port) || ev.Remote.IsValid() || ev.Old != tcp.Listen {
+			t.Errorf("%x in %d, %v to %v in %v", ev.ID.Cookie, ev.ID.NetNS, ev.Remote, ev.Local, ev.Old)
+		}
+		if want := (event.Queue{Length: 2, Limit: 1}); ev.Queue != want {
+			t.Errorf("%+v, want %+v", ev.Queue, want)
+		}
+	}
+}
+
+// A listener that is older than the trace is known once a sweep has found it.
+func TestLive_QueueFull_OfAnOlderListener(t *testing.T) {
+	var listener, port, overflows int
+	var cookie uint64
+	older := func(*ground) {
+		listener, port = listen(1)
+		cookie = cookieOf(listener)
+	}
+	events, _ := playAfter(t, older, func(g *ground) {
+		<-g.swept
+		clients := []int{begin(port), begin(port), begin(port)}
+		g.until("an overflow", func() bool { return g.counter("TcpExt ListenOverflows") >= 1 })
+		closeAll(clients...)
+		closeAll(listener)
+		overflows = g.counter("TcpExt ListenOverflows")
+	})
+	full := of(events, event.QueueFull)
+	if n := counted(full); n != overflows || full[0].ID.Cookie != cookie || full[0].Local.Port() != uint16(port) {
+		t.Errorf("%d SYNs told, the kernel counts %d: %+v", n, overflows, full)
+	}
+}
+
+// A handshake whose last ACK was lost on its way finds, as it comes at last,
+// that others took its place.
+func TestLive_QueueFull_TheLastACKFindsNoRoom(t *testing.T) {
+	var port, client, drops, overflows int
+	var cookie uint64
+	events, _ := playOn(t, probe.Options{}, func(g *ground) {
+		listener, p := listen(1)
+		port, cookie = p, cookieOf(listener)
+		rule := []string{"INPUT", "-p", "tcp", "--dport", strconv.Itoa(port), "--tcp-flags", "SYN,ACK", "ACK", "-j", "DROP"}
+		iptables(append([]string{"-A"}, rule...)...)
+		late := begin(port)
+		g.until("ESTABLISHED", func() bool { return tcp.State(info(late).State) == tcp.Established })
+		client = portOf(late)
+		iptables(append([]string{"-D"}, rule...)...)
+		others := []int{begin(port), begin(port)}
+		g.until("the ACK", func() bool { return g.counter("TcpExt ListenOverflows") >= 1 })
+		closeAll(others...)
+		closeAll(late, listener)
+		drops, overflows = g.counter("TcpExt ListenDrops"), g.counter("TcpExt ListenOverflows")
+	})
+	full := of(events, event.QueueFull)
+	if n := counted(full); n != overflows || n != drops {
+		t.Errorf("%d ACKs told, the kernel counts %d overflows and %d drops", n, overflows, drops)
+	}
+	for _, ev := range full {
+		if ev.ID.Cookie != cookie || ev.Local.Port() != uint16(port) || ev.Remote.Port() != uint16(client) || ev.Old != tcp.Listen {
+			t.Errorf("cookie %x, %v to %v in %v", ev.ID.Cookie, ev.Remote, ev.Local, ev.Old)
+		}
+		if want := (event.Queue{Length: 2, Limit: 1}); ev.Queue != want {
+			t.Errorf("%+v, want %+v", ev.Queue, want)
+		}
+	}
+}
+
+// Without SYN cookies, half-open connections fill the other queue.
+func TestLive_QueueFull_OfRequests(t *testing.T) {
+	var drops int
+	events, _ := playOn(t, probe.Options{}, func(g *ground) {
+		g.sysctl("tcp_syncookies", 0)
+		listener, port := listen(2)
+		iptables("-A", "OUTPUT", "-p", "tcp", "--sport", strconv.Itoa(port), "-j", "DROP") // SYN-ACKs
+		var clients []int
+		for range 5 {
+			clients = append(clients, begin(port))
+		}
+		closeAll(clients...)
+		closeAll(listener)
+		drops = g.counter("TcpExt ListenDrops")
+		if n := g.counter("TcpExt ListenOverflows"); n != 0 {
+			panic(n)
+		}
+	})
+	full := of(events, event.QueueFull)
+	if n := counted(full); n != drops || n == 0 {
+		t.Errorf("%d SYNs told, the kernel counts %d drops", n, drops)
+	}
+	for _, ev := range full {
+		if q := ev.Queue; !q.SYN || q.Limit != 2 || q.Length < 2 || q.Length > 3 { // one more since 6.15
+			t.Errorf("%+v", q)
+		}
+	}
+}
+
+// What a listener drops for another reason is no full queue.
+func TestLive_QueueFull_NotByOtherDrops(t *testing.T) {
+	events, _ := playOn(t, probe.Options{}, func(g *ground) {
+		listener, port := listen(8)
+		deafen(listener)
+		client := begin(port)
+		g.until("a SYN sent again", func() bool { return g.counter("Tcp RetransSegs") >= 1 })
+		closeAll(client, listener)
+	})
+	if n := counted(of(events, event.QueueFull)); n != 0 {
+		t.Errorf("%d told, want none", n)
+	}
+	if n := len(of(events, event.Dropped)); n < 2 {
+		t.Errorf("%d packets dropped by the filter, want two or more", n)
+	}
+}
