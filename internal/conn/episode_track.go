@@ -220,13 +220,14 @@ func (t *Tracker) congestion(ev *event.Event, r *record) {
 	if e == nil {
 		return
 	}
-	// Disorder alone says nothing of a loss probe; CWR says that it was
-	// needed, Open that nothing is missing (tcp_process_tlp_ack).
+	// Disorder alone says nothing of a loss probe; CWR says that it was needed,
+	// but only with the first ACK of what was sent after it; Open that nothing is
+	// missing (tcp_process_tlp_ack).
 	if recovering(e.state) || x.CAState == caCWR || x.CAState == caOpen && e.state == caDisorder {
 		e.hear(x)
 		e.Undone = e.undoable && !x.Undo
 		e.told = true
-		t.endEpisode(r, ev.Time, true, OutcomeRecovered)
+		t.endEpisode(r, ev.Time, x.CAState != caCWR || recovering(e.state), OutcomeRecovered)
 		return
 	}
 	e.state, e.since = x.CAState, ev.Time

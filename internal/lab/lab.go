@@ -78,6 +78,7 @@ type Story struct {
 	patience time.Duration // how long nothing may change; 0: patience of the package
 	endless  bool          // N is no bound on what it holds: churn
 	sysctls  [][2]string
+	resent   [2]Resent // by either end of each connection, in stories of loss: see Plans
 	play     func(context.Context, *stage) error
 }
 
@@ -94,7 +95,7 @@ func Stories() []Story {
 // not list, since it leaves too much to chance.
 func Lookup(name string) (Story, error) {
 	var known []string
-	for _, s := range slices.Concat(Stories(), lossyStories()) {
+	for _, s := range slices.Concat(Stories(), lossyStories(), lossStories()) {
 		if s.Name == name {
 			return s, nil
 		}

@@ -81,7 +81,7 @@ func (w *witness) begin(pid int) error {
 	for event, what := range map[string]string{
 		"irq/softirq_entry":        fmt.Sprintf("vec == %d && ", netRX), // whole batches of packets
 		"sock/inet_sock_set_state": "",
-		"timer/timer_expire_entry": "(function.function == tw_timer_handler || function.function == reqsk_timer_handler ) && ",
+		"timer/timer_expire_entry": "(function.function == tw_timer_handler || function.function == reqsk_timer_handler || function.function == tcp_write_timer ) && ",
 	} {
 		if err := w.trace(event, what+"("+theirs+")"); err != nil {
 			return fmt.Errorf("trace %s: %w", event, err)

@@ -95,6 +95,10 @@ type TruthConn struct {
 	ClientStays []Stay `json:"client_stays,omitempty"`
 	ServerStays []Stay `json:"server_stays,omitempty"`
 
+	// What either end sent again, in stories of loss.
+	ClientResent Resent `json:"client_resent,omitzero"`
+	ServerResent Resent `json:"server_resent,omitzero"`
+
 	// TimeWaitCause says why the timewait socket ended, in TIME_WAIT or in
 	// FIN_WAIT2, on whichever end has one; "overflow" where it could not be
 	// made. RequestCause says why the server's request socket ended where no

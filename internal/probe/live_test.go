@@ -28,6 +28,8 @@ type life struct {
 	stays  map[string]time.Duration
 	ended  int
 	causes []string
+
+	episodes []*conn.LossEpisode
 }
 
 // A sighting is all that was said of a story's namespaces.
@@ -146,6 +148,8 @@ func (w *watcher) change(c *conn.Change) {
 		if c.Cause != event.CauseUnknown {
 			l.causes = append(l.causes, c.Cause.String())
 		}
+	case conn.Episode:
+		l.episodes = append(l.episodes, c.Episode.Clone())
 	case conn.Ended:
 		l.ended++
 	}
