@@ -95,7 +95,7 @@ func (c *cause) finding(e *Engine) Finding {
 		f.NetNS = c.netns
 	}
 	c.describe(&f)
-	f.More = fillPID(f.More, &f.Process)
+	f.More, f.Advice = fillPID(f.More, &f.Process), fillPID(f.Advice, &f.Process)
 	return f
 }
 

@@ -24,7 +24,7 @@ var closeWaitLeak = Rule{
 	Evidence: []Term{
 		{"now", "connections that are in CLOSE_WAIT for 5 s or more, now"},
 		{"peak", "the most at one time"},
-		{"oldest", "the longest time in CLOSE_WAIT"},
+		{"oldest_ns", "the longest time in CLOSE_WAIT"},
 		{"peer", "the address that closed most of them"},
 		{"endpoint", "the listener, or for a client the destination, of most of them"},
 	},

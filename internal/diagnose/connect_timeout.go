@@ -30,7 +30,7 @@ var connectTimeout = Rule{
 		{"late", "those that were answered after 3 s or more"},
 		{"connected", "those of any process to the same address that succeeded"},
 		{"syns", "SYNs sent again"},
-		{"remote", "the address and port"}, {"oldest", "the longest wait"},
+		{"remote", "the address and port"}, {"oldest_ns", "the longest wait"},
 		{"tcp_syn_retries", "the sysctl"},
 	},
 	Advice: "See whether the host is up and the port open from here (a firewall in between, a security group, a route), and on the server" +

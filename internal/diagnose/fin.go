@@ -17,7 +17,7 @@ const finWhen = "A connection is in this state for 5 s, or the kernel gave up on
 var finEvidence = []Term{
 	{"now", "connections in the state for 5 s or more, now"},
 	{"peak", "the most at one time"},
-	{"oldest", "the longest time in the state"},
+	{"oldest_ns", "the longest time in the state"},
 	{"retransmits", "segments sent again in it; absent where there were none: then the peer's window is closed"},
 	{"gave_up", "how many the kernel gave up on"},
 	{"peer", "the address of most of them"},

@@ -30,7 +30,7 @@ var finWait2Stuck = Rule{
 		{"now", "connections in FIN_WAIT2 for 10 s or more, now"},
 		{"peak", "the most at one time"},
 		{"timed_out", "orphans that tcp_fin_timeout ended"},
-		{"oldest", "the longest time in FIN_WAIT2"},
+		{"oldest_ns", "the longest time in FIN_WAIT2"},
 		{"peer", "the address that does not close most of them"},
 		{"endpoint", "the listener, or for a client the destination, of most of them"},
 		{"tcp_fin_timeout", "the sysctl, in seconds"},

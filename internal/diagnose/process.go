@@ -94,11 +94,14 @@ func (e *Engine) ownerOf(c *conn.Connection) *process {
 	return e.listener(c.ID.NetNS, c.Local.Port())
 }
 
-// fillPID puts the process's number in place of PID, and takes the option away
-// where no process is known.
-func fillPID(command string, o *conn.Owner) string {
+// fillPID puts the process's number where a command names PID. Where no process
+// is known it takes the option away.
+func fillPID(text string, o *conn.Owner) string {
+	pid := "<pid>"
 	if o.Known() {
-		return strings.ReplaceAll(command, "PID", strconv.FormatUint(uint64(o.Task.PID), 10))
+		pid = strconv.FormatUint(uint64(o.Task.PID), 10)
+	} else {
+		text = strings.ReplaceAll(text, " --pid PID", "")
 	}
-	return strings.ReplaceAll(strings.ReplaceAll(command, " --pid PID", ""), "PID", "<pid>")
+	return strings.NewReplacer("--pid PID", "--pid "+pid, "-p PID", "-p "+pid, "/proc/PID", "/proc/"+pid).Replace(text)
 }

@@ -35,7 +35,7 @@ var retransmitStorm = Rule{
 		{"share_percent", "how much of all segments sent again this is"},
 		{"rto", "of these, by a timeout"}, {"fast", "by SACK or RACK"}, {"tlp", "tail loss probes"}, {"recovery", "after a timeout"},
 		{"episodes", "of loss that are over"},
-		{"time_lost", "for how long these were held up, all together"},
+		{"time_lost_ns", "for how long these were held up, all together"},
 		{"lost_data", "episodes in which data was lost"}, {"lost_acks", "episodes in which only acknowledgements were lost or late"},
 	},
 	Advice: "Peer or network: look at its link and what lies between (mtr, drops of its switch ports). Host: look at this host's own drops" +

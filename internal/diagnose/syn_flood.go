@@ -27,7 +27,7 @@ var synFlood = Rule{
 	Evidence: []Term{
 		{"now", "half-open for 2.5 s or more, now"},
 		{"peak", "the most at one time"},
-		{"oldest", "the longest"},
+		{"oldest_ns", "the longest"},
 		{"gave_up", "handshakes that the kernel gave up"},
 		{"queue_full", "SYNs that met a full queue"},
 		{"cookies", "connections made from a SYN cookie"},

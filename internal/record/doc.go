@@ -5,8 +5,8 @@
 //
 // Every record has
 //
-//	type     state, retransmit, retransmit_episode, reset, connection, lost, socket
-//	         or summary
+//	type     state, retransmit, retransmit_episode, reset, connection, lost, socket,
+//	         summary or finding
 //	time     RFC 3339 in UTC, always with nine digits
 //	mono_ns  the same on the kernel's CLOCK_MONOTONIC
 //
