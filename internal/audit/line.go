@@ -79,6 +79,8 @@ func (t *Tally) known(l *Line, s *space, before, after *Values) {
 		if d := l.Difference(); d != 0 && d == -s.closeWaits {
 			l.may(max(0, -d), max(0, d), "kernels before 6.11 leave CLOSE_WAIT out")
 		}
+	case TW, TWKilled:
+		s.shortLived(l, grown(TW)-s.count[TW], grown(TWKilled)-s.count[TWKilled])
 	case RetransSegs, TCPSynRetrans:
 		if !t.unsent {
 			l.may(0, grown(retransFail), "before Linux 6.18 a segment that could not be sent is not seen")
@@ -95,6 +97,16 @@ func (t *Tally) known(l *Line, s *space, before, after *Values) {
 	if why := t.blind[l.Counter]; why != "" && l.Difference() > 0 {
 		l.may(0, l.Difference(), why)
 	}
+}
+
+// shortLived allows for timewait sockets in FIN_WAIT2 that the kernel counts
+// on the other side: by TCP_LINGER2 a socket has a timeout of its own.
+func (s *space) shortLived(l *Line, tw, killed int64) {
+	if tw != -killed || max(tw, -tw) > s.halfClosed {
+		return
+	}
+	d := l.Difference()
+	l.may(max(0, -d), max(0, d), "sockets in FIN_WAIT2 whose TCP_LINGER2 differs from tcp_fin_timeout count as the other of TW and TWKilled")
 }
 
 // Blind says that on this host not everything is seen that the counter

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/tcptrace/tcptrace/internal/event"
 )
@@ -22,6 +23,8 @@ type Reading struct {
 	Name   string // "host", that of "ip netns", of a process in it; "" where none is known
 	Window Window
 	Values *Values
+
+	FinTimeout time.Duration // tcp_fin_timeout; 0 where it could not be read
 }
 
 // A Meter runs a source and holds a Tally of its events against the kernel's
@@ -56,6 +59,7 @@ func (m *Meter) Begin() error {
 	m.before = readings
 	for i := range readings {
 		m.tally.Begin(readings[i].NetNS, readings[i].Window)
+		m.tally.FinTimeout(readings[i].NetNS, readings[i].FinTimeout)
 	}
 	return nil
 }

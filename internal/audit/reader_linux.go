@@ -7,6 +7,9 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strconv"
+	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -86,6 +89,7 @@ func readOne(ns proc.NetNS) (*Reading, error) {
 		return nil, fmt.Errorf("enter network namespace %d (needs CAP_SYS_ADMIN): %w", ns.Inode, err)
 	}
 	r := &Reading{NetNS: ns.Inode, Name: ns.Name}
+	r.FinTimeout = finTimeout()
 	r.Window.From = now()
 	snmp, err := os.ReadFile("/proc/thread-self/net/snmp")
 	if err != nil {
@@ -100,6 +104,19 @@ func readOne(ns proc.NetNS) (*Reading, error) {
 		return nil, fmt.Errorf("network namespace %d: %w", ns.Inode, err)
 	}
 	return r, nil
+}
+
+// finTimeout returns tcp_fin_timeout of the calling thread's namespace.
+func finTimeout() time.Duration {
+	text, err := os.ReadFile("/proc/sys/net/ipv4/tcp_fin_timeout")
+	if err != nil {
+		return 0
+	}
+	seconds, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		return 0
+	}
+	return time.Duration(seconds) * time.Second
 }
 
 // now reads the clock of the events' times.

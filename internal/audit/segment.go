@@ -93,22 +93,27 @@ func (s *space) retransmitSynAck(ev *event.Event) {
 }
 
 // requestEnd counts a handshake's end as the kernel does: a RST or a stray SYN
-// fails the attempt (tcp_check_req), the last timeout counts as one.
+// fails the attempt (tcp_check_req), the last timeout counts as one
+// (reqsk_timer_handler). Once the listener is closed, neither counts.
 func (s *space) requestEnd(ev *event.Event) {
+	var c Counter
 	switch ev.Cause {
 	case event.CauseTimeout, event.CauseExpired:
-		if _, closed := s.closed[ev.Local.Port()]; closed {
-			s.may(TCPTimeouts, 1, ev.Time, "a request of a closed listener ends without counting, unless another listener of its SO_REUSEPORT group takes it over")
-			return
-		}
-		s.add(TCPTimeouts, 1, ev.Time)
+		c = TCPTimeouts
 	case event.CauseReset:
-		overflow := s.resets.find(ev.Time, func(r *sentReset) bool { return r.synack && r.tuple == tupleOf(ev) })
-		if overflow {
+		overflow := func(r *sentReset) bool { return r.withoutSYN && r.tuple == tupleOf(ev) }
+		if s.resets.find(ev.Time, overflow) {
 			return // tcp_abort_on_overflow
 		}
-		s.add(AttemptFails, 1, ev.Time)
+		c = AttemptFails
+	default:
+		return
 	}
+	if _, closed := s.closed[ev.Local.Port()]; closed {
+		s.may(c, 1, ev.Time, "a request of a closed listener ends without counting, unless another one of its SO_REUSEPORT group takes it over")
+		return
+	}
+	s.add(c, 1, ev.Time)
 }
 
 // resetSent counts OutRsts, and what of TCPAbortOn* a RST stands for.
@@ -155,11 +160,16 @@ func (s *space) unexplained(ev *event.Event) {
 }
 
 // queueFull counts ListenOverflows, and ListenDrops, which counts each of these
-// and each SYN that a full queue of requests turned away.
+// and each SYN that a full queue of requests turned away (tcp_conn_request,
+// tcp_v4_syn_recv_sock).
 func (s *space) queueFull(ev *event.Event) {
+	add := s.add
+	if !ev.Remote.IsValid() { // SYNs, a moment ago
+		add = s.addFound
+	}
 	n := int64(max(ev.Count, 1))
 	if !ev.Queue.SYN {
-		s.add(ListenOverflows, n, ev.Time)
+		add(ListenOverflows, n, ev.Time)
 	}
-	s.add(ListenDrops, n, ev.Time)
+	add(ListenDrops, n, ev.Time)
 }

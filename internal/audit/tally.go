@@ -56,6 +56,9 @@ func (t *Tally) Begin(netns uint32, w Window) { t.space(netns).begin = w }
 // What happens after it does not count.
 func (t *Tally) End(netns uint32, w Window) { t.space(netns).end = w }
 
+// FinTimeout says what tcp_fin_timeout is in a namespace.
+func (t *Tally) FinTimeout(netns uint32, d time.Duration) { t.space(netns).finTimeout = d }
+
 func (t *Tally) space(netns uint32) *space {
 	s := t.spaces[netns]
 	if s == nil {
@@ -95,6 +98,9 @@ type space struct {
 	// kernels before 6.11 and their stable branches leave out of CurrEstab.
 	closeWaits int64
 
+	finTimeout time.Duration // tcp_fin_timeout; 0: not known
+	halfClosed int64         // timewait sockets that began in FIN_WAIT2
+
 	// By cookie. Each entry ends with its socket, or with what it waits for.
 	connecting map[uint64]struct{}   // in SYN_SENT, and ActiveOpens has counted it
 	crossed    map[uint64]struct{}   // in SYN_RECV by a SYN that crossed its own
@@ -117,6 +123,7 @@ type timeout struct {
 // A giving is a timewait socket just made.
 type giving struct {
 	at     event.Time
+	half   bool // in FIN_WAIT2
 	killed bool // counts as TWKilled
 }
 
@@ -147,6 +154,25 @@ func (s *space) add(c Counter, n int64, at event.Time) {
 	if s.counts(at) {
 		s.count[c] += n
 	}
+}
+
+// lookedAfter is how long before its event a dropped SYN may have been dropped:
+// it is found by looking at the listener's count.
+const lookedAfter = 200 * time.Millisecond
+
+// addFound counts n that happened some time before they were found, perhaps
+// before the first reading. What is found after the last one, as the source
+// stops, happened before it as a rule.
+func (s *space) addFound(c Counter, n int64, at event.Time) {
+	if at <= s.begin.To {
+		return
+	}
+	before := s.begin.To != 0 && at <= s.begin.To.Add(lookedAfter)
+	after := s.end.From != 0 && at >= s.end.From
+	if before || after {
+		s.edge[c] += n
+	}
+	s.count[c] += n
 }
 
 // counts reports whether what happened then lies between the readings.
@@ -245,17 +271,16 @@ type recentResets struct {
 }
 
 type sentReset struct {
-	at     event.Time
-	cookie uint64
-	tuple  tuple
-	synack bool // it answers a packet to a listener that carries no SYN
+	at         event.Time
+	cookie     uint64
+	tuple      tuple
+	withoutSYN bool // it answers a packet that carries no SYN
 }
 
 func (r *recentResets) add(ev *event.Event) {
-	const syn = 2
 	r.ring[r.next%len(r.ring)] = sentReset{
 		at: ev.Time, cookie: ev.ID.Cookie, tuple: tupleOf(ev),
-		synack: ev.Reset.Answer && ev.Reset.AnsweredFlags&syn == 0,
+		withoutSYN: ev.Reset.Answer && ev.Reset.AnsweredFlags&flagSYN == 0,
 	}
 	r.next++
 }

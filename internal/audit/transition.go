@@ -131,6 +131,9 @@ func (s *space) gaveWay(ev *event.Event) {
 	switch {
 	case ok:
 		delete(s.giving, ev.ID.Cookie)
+		if given.half && s.counts(ev.Time) {
+			s.halfClosed++
+		}
 		if given.killed {
 			s.add(TWKilled, 1, ev.Time)
 		} else {
@@ -169,15 +172,13 @@ const shortest = 4 * time.Second
 // timeWaitBegin notes that a full socket is about to give way to a timewait
 // socket. Where only the timer was set anew, no full socket closes.
 func (s *space) timeWaitBegin(ev *event.Event) {
-	s.giving[ev.ID.Cookie] = giving{
-		at:     ev.Time,
-		killed: ev.New == tcp.FinWait2 && ev.Left > 0 && ev.Left <= shortest,
+	life := ev.Left
+	if ev.New != tcp.FinWait2 {
+		life = 0 // always 60 s
+	} else if life == 0 {
+		life = s.finTimeout
 	}
-	if ev.New == tcp.FinWait2 && ev.Left == 0 {
-		const why = "a timewait socket in FIN_WAIT2 counts as TWKilled if it lives for at most 4 s, which is not seen"
-		s.may(TW, -1, ev.Time, why)
-		s.may(TWKilled, 1, ev.Time, why)
-	}
+	s.giving[ev.ID.Cookie] = giving{at: ev.Time, half: ev.New == tcp.FinWait2, killed: life > 0 && life <= shortest}
 }
 
 // timeWaitEnd notes an end by a new connection: TWRecycled counts if that is

@@ -5,11 +5,18 @@ package endtoend
 import (
 	"bytes"
 	"encoding/json"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/tcptrace/tcptrace/internal/lab"
+	"github.com/tcptrace/tcptrace/internal/proc"
 )
 
 // An auditLine is what these tests read of an audit's record.
@@ -98,6 +105,147 @@ func TestAudit_Stories(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// Whatever else happens to a connection, both count the same, to the very end:
+// timewait sockets that are skipped, short-lived and taken over, handshakes that
+// come to nothing.
+func TestAudit_EveryStory(t *testing.T) {
+	for _, story := range []string{
+		"half-close", "close-wait", "orphan-fin-wait2", "orphan-fin-wait2-fin", "simultaneous-close",
+		"slow-handshake", "reset-in-handshake", "handshake-abandoned", "syn-unanswered",
+		"time-wait-reuse-connect", "time-wait-reuse-ephemeral", "time-wait-reuse-syn", "time-wait-reset",
+		"time-wait-overflow", "process-killed",
+		"reset-linger2", "reset-orphan-data", "reset-closed-data", "reset-gone-client", "reset-gone-server",
+		"reset-keepalive", "reset-user-timeout", "reset-listener-closed", "reset-listener-handshake",
+		"reset-accept-overflow", "reset-killed", "reset-firewall", "reset-reject", "reset-bad-ack",
+	} {
+		t.Run(story, func(t *testing.T) {
+			var tr *tracer
+			var status chan int
+			play(t, story, lab.Params{}, func(netns string) {
+				keepers, ended := keep(t, netns), make(chan int, 1)
+				tracer := start(t, nil, "audit", "-o", "json", netns)
+				tr, status = tracer, ended
+				go func() {
+					untilOver(keepers)
+					ended <- tracer.interrupt()
+					for _, k := range keepers {
+						close(k.release)
+					}
+				}()
+			})
+			if got := <-status; got != 0 {
+				t.Errorf("exit status %d, want 0: %s", got, tr.stderr.String())
+			}
+			counted := map[string]int64{}
+			for _, l := range tr.auditLines() {
+				if !l.Equal {
+					t.Errorf("%s of %d: tcptrace %d, kernel %d: %s", l.Counter, l.NetNS, l.Tcptrace, l.Kernel, l.Reason)
+				}
+				if l.Kernel != 0 {
+					counted[l.Counter] += l.Kernel
+				}
+			}
+			if counted["ActiveOpens"] == 0 {
+				t.Error("nothing was counted")
+			}
+			t.Log(counted)
+		})
+	}
+}
+
+// A keeper keeps a network namespace, so that its counters outlive the story,
+// and looks at its sockets.
+type keeper struct {
+	sockets chan int      // how many there are, in other states than TIME_WAIT
+	release chan struct{} // to be closed
+}
+
+// keep finds the namespaces that the flag names and moves a thread into each.
+func keep(t *testing.T, flag string) (keepers []*keeper) {
+	t.Helper()
+	resolver, err := proc.NewResolver(proc.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := resolver.NetNamespaces()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for inode := range strings.SplitSeq(strings.TrimPrefix(flag, "--netns="), ",") {
+		for _, ns := range all {
+			if strconv.FormatUint(uint64(ns.Inode), 10) == inode {
+				keepers = append(keepers, newKeeper(t, ns))
+			}
+		}
+	}
+	return keepers
+}
+
+func newKeeper(t *testing.T, ns proc.NetNS) *keeper {
+	t.Helper()
+	f, err := ns.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := &keeper{make(chan int), make(chan struct{})}
+	entered := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		home, err := os.Open("/proc/thread-self/ns/net")
+		if err == nil {
+			defer home.Close()
+			err = unix.Setns(int(f.Fd()), unix.CLONE_NEWNET)
+		}
+		f.Close()
+		entered <- err
+		for err == nil {
+			select {
+			case k.sockets <- openSockets():
+			case <-k.release:
+				// It may be the main thread, which does not end with us.
+				if unix.Setns(int(home.Fd()), unix.CLONE_NEWNET) == nil {
+					runtime.UnlockOSThread()
+				}
+				return
+			}
+		}
+	}()
+	if err := <-entered; err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+// openSockets counts the TCP sockets of the calling thread's namespace that are
+// not in TIME_WAIT.
+func openSockets() (n int) {
+	for _, table := range []string{"tcp", "tcp6"} {
+		text, _ := os.ReadFile("/proc/thread-self/net/" + table)
+		for line := range strings.Lines(string(text)) {
+			if f := strings.Fields(line); len(f) > 3 && f[0] != "sl" && f[3] != "06" {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// untilOver returns when there have been sockets and are none any more, but
+// for those in TIME_WAIT: the listener, too, is closed.
+func untilOver(keepers []*keeper) {
+	for seen := false; ; {
+		n := 0
+		for _, k := range keepers {
+			n += <-k.sockets
+		}
+		if seen && n == 0 {
+			return
+		}
+		seen = seen || n > 0
+		time.Sleep(time.Millisecond)
 	}
 }
 
