@@ -11,6 +11,9 @@ const (
 	closeWaitMany     = 3
 	closeWaitOld      = time.Minute
 	closeWaitCritical = 1000
+
+	closeWaitManyOfPool = 10
+	closeWaitOldOfPool  = 10 * time.Minute
 )
 
 var closeWaitLeak = Rule{
@@ -19,8 +22,9 @@ var closeWaitLeak = Rule{
 	Meaning: "The peer has sent its FIN, and the kernel waits for the process to close its descriptor. Nothing but the process" +
 		" can end that: CLOSE_WAIT has no timeout. Each such socket keeps a descriptor, memory and, in a client, a local port.",
 	When: "A connection is in CLOSE_WAIT for 5 s. A process that reads its sockets answers a FIN within milliseconds; 5 s leave out" +
-		" one that is busy for a moment. One or two are information, as a pool that looks at its idle connections only when it needs one" +
-		" leaves some. Three at once, or one for a minute, are a warning; 1,000 at once are critical: the usual limit of descriptors is 1,024.",
+		" one that is busy for a moment. Of a server, one or two are information; three at once, or one for a minute, are a warning. A client's" +
+		" pool often looks at its idle connections only when it needs one, and leaves a few: there ten at once, or one for ten minutes, are a" +
+		" warning. 1,000 at once are critical: the usual limit of descriptors is 1,024.",
 	Evidence: []Term{
 		{"now", "connections that are in CLOSE_WAIT for 5 s or more, now"},
 		{"peak", "the most at one time"},
@@ -41,11 +45,15 @@ var closeWaitLeak = Rule{
 func describeCloseWaitLeak(e *Engine, x *entry[held], f *Finding) {
 	h := &x.data
 	age := h.age(e.now)
+	many, old := closeWaitMany, closeWaitOld
+	if 2*h.clients > x.count {
+		many, old = closeWaitManyOfPool, closeWaitOldOfPool
+	}
 	f.Severity = Info
 	switch {
 	case h.peak >= closeWaitCritical:
 		f.Severity = Critical
-	case h.peak >= closeWaitMany || age >= closeWaitOld:
+	case h.peak >= many || age >= old:
 		f.Severity = Warning
 	}
 	f.Summary = connections(x.count) + " in CLOSE_WAIT for " + span(closeWaitAfter) + " or more, the longest " + span(age) +

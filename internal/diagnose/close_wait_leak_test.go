@@ -15,6 +15,12 @@ func leaking(n int) []event.Event {
 	})
 }
 
+func pooled(n int) []event.Event {
+	return each(n, func(_ int, client, _ story.Socket) []event.Event {
+		return story.Join(client.Connect(1*s, 300*us, shop), client.State(2*s, tcp.Established, tcp.CloseWait))
+	})
+}
+
 var closeWaitLeakCases = []ruleCase{{
 	name:   "a handler that never closes",
 	events: leaking(23), until: 10 * s,
@@ -24,6 +30,14 @@ var closeWaitLeakCases = []ruleCase{{
 	name:   "one connection in a pool",
 	events: leaking(1), until: 30 * s,
 	want: []string{"info 1 shop"},
+}, {
+	name:   "a client's pool",
+	events: pooled(7), until: 30 * s,
+	want: []string{"info 7 shop"},
+}, {
+	name:   "a client's pool that nobody looks at",
+	events: pooled(13), until: 30 * s,
+	want: []string{"warning 13 shop"},
 }, {
 	name:   "one for long",
 	events: leaking(1), until: 2 * time.Minute,

@@ -37,7 +37,8 @@ func TestEngine_Healthy(t *testing.T) {
 		}),
 		lives(1000, 10*ms, serverAt),
 		refused(story.NewSocket(0x1, "10.0.0.1:50000", "[2001:db8::1]:443"), 3*s, curl),
-		peerResets(1), expiring(1),
+		peerResets(1),
+		half(story.NewSocket(0x2, "10.0.0.1:50001", "10.9.9.9:443"), 1*s, true),
 	)
 	slices.SortStableFunc(events, func(a, b event.Event) int { return int(a.Time - b.Time) })
 	c := ruleCase{events: events, until: 30 * s}

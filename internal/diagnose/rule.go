@@ -2,6 +2,8 @@ package diagnose
 
 import "github.com/tcptrace/tcptrace/internal/conn"
 
+//go:generate go test -run=^TestDocs$ -update .
+
 // A Rule is one kind of diagnosis, and its documentation.
 type Rule struct {
 	Name     string // as in the finding records; it never changes

@@ -62,6 +62,7 @@ type held struct {
 	longest     time.Duration // of those that are over
 	retransmits uint64
 	ranOut      uint64
+	clients     uint64 // of a client's side
 	remotes     tally[netip.Addr]
 	locals      tally[netip.AddrPort] // a server's address, or a client's destination
 }
@@ -194,6 +195,7 @@ func (x *stays) count(s *stay) {
 	h.retransmits += uint64(s.retransmits)
 	h.remotes.add(s.remote.Addr().Unmap())
 	if s.role == conn.Client {
+		h.clients++
 		h.locals.add(s.remote)
 	} else {
 		h.locals.add(s.local)
