@@ -32,6 +32,8 @@ type record struct {
 	resetReceived bool
 	paired        bool // it is found by its addresses
 
+	resetSince event.Time // before when its first RST was not sent; 0: it has sent none
+
 	gap     gap
 	doubt   *doubt   // what waits for one more event, or nil
 	episode *episode // of loss, or nil

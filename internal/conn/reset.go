@@ -25,10 +25,27 @@ func (t *Tracker) resetSent(ev *event.Event, r *record) {
 	t.emit(&t.change)
 
 	told.PeerKnown, told.Peer, told.PeerOwner, told.PeerActor = true, event.ID{NetNS: ev.ID.NetNS}, Owner{}, task
+	since := earliest(ev, own)
 	if own != nil {
 		told.Peer, told.PeerOwner = own.ID, own.Owner
+		if own.resetSince == 0 {
+			own.resetSince = since
+		}
 	}
-	t.tell(ev, peer, local, remote, &told)
+	t.tell(peer, sentReset{ends: endpoints{local, remote}, netns: ev.ID.NetNS, since: since, told: told})
+}
+
+// earliest returns before when the RST of ev has not been sent. An answer is
+// sent after its event, and any other RST before it: by a socket that has gone
+// to CLOSE, after that.
+func earliest(ev *event.Event, own *record) event.Time {
+	switch {
+	case ev.Reset.Answer:
+		return ev.Time
+	case ev.Old == tcp.Close && own != nil && own.dead && own.Closed != 0:
+		return own.Closed
+	}
+	return ev.Time - patience
 }
 
 // senderOf returns the record of the connection that sent a RST, or that it
@@ -179,8 +196,10 @@ func (t *Tracker) unexplained(r *record, ev *event.Event) Reset {
 // silent reports whether r was there at at and has sent no RST.
 func (r *record) silent(at event.Time) bool {
 	switch {
-	case r.resetSent, r.dead && r.Closed+moment < at:
+	case r.resetSince != 0 && r.resetSince <= at, r.dead && r.Closed+moment < at:
 		return false
+	case r.resetSince != 0:
+		return true // it has sent one later
 	case r.End == EndResetSent, r.End == EndAborted, r.End == EndTimeout:
 		return false
 	}

@@ -41,8 +41,8 @@ type endpoints struct {
 type sentReset struct {
 	ends  endpoints
 	netns uint32
-	time  event.Time
-	told  Reset // as the receiver is told it
+	since event.Time // it was not sent before
+	told  Reset      // as the receiver is told it
 }
 
 type closedListener struct {
@@ -53,18 +53,27 @@ type closedListener struct {
 }
 
 // tell lets the receiver of a RST know who sent it, now or when it comes.
-func (t *Tracker) tell(ev *event.Event, peer *record, local, remote netip.AddrPort, told *Reset) {
-	if peer != nil && peer.doubt != nil && peer.doubt.reset.Kind != 0 && !peer.doubt.told.PeerKnown {
+func (t *Tracker) tell(peer *record, s sentReset) {
+	if peer.waitsFor(&s) {
 		d := peer.doubt
-		d.told = *told
+		d.told = s.told
 		if d.close.Kind != 0 {
 			t.settle(d)
 		}
 		return
 	}
-	if whole(local) && whole(remote) {
-		t.resets.remember(sentReset{endpoints{local, remote}, ev.ID.NetNS, ev.Time, *told})
+	if whole(s.ends.local) && whole(s.ends.remote) {
+		t.resets.remember(s)
 	}
+}
+
+// waitsFor reports whether r, which may be nil, has received a RST that may be s.
+func (r *record) waitsFor(s *sentReset) bool {
+	if r == nil || r.doubt == nil {
+		return false
+	}
+	d := r.doubt
+	return d.reset.Kind != 0 && !d.told.PeerKnown && s.since <= d.reset.Time
 }
 
 func (q *resets) remember(s sentReset) {
@@ -94,7 +103,7 @@ func (q *resets) take(r *record, ev *event.Event) (told Reset, ok bool) {
 	switch {
 	case s.netns != r.ID.NetNS && r.Local.Addr().IsLoopback():
 		return Reset{}, false // another namespace's
-	case ev.Time-s.time > flight, r.OpenedKnown && s.time < r.Opened:
+	case ev.Time-s.since > flight+patience, r.OpenedKnown && s.since+patience < r.Opened:
 		return Reset{}, false // another connection's
 	}
 	delete(q.byEnds, key)

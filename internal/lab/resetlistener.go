@@ -133,7 +133,7 @@ func playListenerHandshake(ctx context.Context, st *stage) error {
 		return err
 	}
 	release()
-	return st.refusedLate(ctx, pairs, "listener-closed", 0)
+	return st.refusedLate(ctx, pairs, "listener-closed", os.Getpid())
 }
 
 // playAcceptOverflow lets the first client into the queue, and no other.
