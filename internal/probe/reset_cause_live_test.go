@@ -1,0 +1,264 @@
+//go:build linux
+
+package probe_test
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/lab"
+	"github.com/tcptrace/tcptrace/internal/probe"
+)
+
+// A saidReset is what was said of one RST, or must be.
+type saidReset struct {
+	Direction     string
+	NetNS         uint32
+	Local, Remote netip.AddrPort
+	Cause         string
+	Inferred      bool
+	Actor         int  // PID of the process that caused it
+	PeerKnown     bool // the other end is on this host and was found
+}
+
+func (r saidReset) String() string {
+	return fmt.Sprintf("%s %v -> %v %s inferred=%v actor=%d peer=%v", r.Direction, r.Local, r.Remote, r.Cause, r.Inferred, r.Actor, r.PeerKnown)
+}
+
+// resetsSeen is all that was said of the RSTs of a story's namespaces.
+type resetsSeen struct {
+	tracker *conn.Tracker
+	last    event.Time
+	resets  []saidReset
+	ends    map[[2]netip.AddrPort]string // the cause at the end of the connection from and to
+	lost    uint64
+}
+
+func (s *resetsSeen) change(c *conn.Change) {
+	r := saidReset{Cause: c.Reset.Cause.String(), Inferred: c.Reset.Inferred, PeerKnown: c.Reset.PeerKnown}
+	switch c.Kind {
+	case conn.Lost:
+		s.lost += c.Event.Loss.Count
+		return
+	case conn.Ended:
+		s.ends[[2]netip.AddrPort{c.Conn.Local, c.Conn.Remote}] = c.Conn.ResetCause.String()
+		return
+	case conn.ResetSent:
+		r.Direction, r.Actor = "sent", int(c.Task.PID)
+	case conn.ResetReceived:
+		r.Direction, r.Actor = "received", int(c.Reset.PeerActor.PID)
+	default:
+		return
+	}
+	r.NetNS, r.Local, r.Remote = c.Event.ID.NetNS, c.Event.Local, c.Event.Remote
+	if c.Conn != nil && !c.Conn.Listener() {
+		r.NetNS, r.Local, r.Remote = c.Conn.ID.NetNS, c.Conn.Local, c.Conn.Remote
+	}
+	s.resets = append(s.resets, r)
+}
+
+func watchResets(t *testing.T, story lab.Story, params lab.Params) (*lab.Truth, *resetsSeen) {
+	t.Helper()
+	s := &resetsSeen{tracker: conn.New(conn.Options{}), ends: map[[2]netip.AddrPort]string{}}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	done := make(chan error, 1)
+	var source *probe.Source
+	params.Ready = func(netns []uint32) (err error) {
+		options := probe.Options{}
+		options.Filter.NetNS = netns
+		if source, err = open(options); err != nil {
+			return err
+		}
+		go func() {
+			done <- source.Run(ctx, func(ev *event.Event) {
+				s.last = ev.Time
+				s.tracker.Handle(ev, s.change)
+			})
+		}()
+		return nil
+	}
+	truth, err := story.Run(ctx, params)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if err := source.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s.tracker.Finish(s.last, s.change)
+	return truth, s
+}
+
+// resetsOf returns what must be said of the RSTs of one connection.
+func resetsOf(story string, c *lab.TruthConn) (want []saidReset) {
+	for _, r := range c.Resets {
+		sent := saidReset{
+			Direction: "sent", NetNS: c.ClientNetNS, Local: c.Client, Remote: c.Server,
+			Cause: r.Cause, Actor: r.PID, PeerKnown: true,
+		}
+		got := saidReset{
+			Direction: "received", NetNS: c.ServerNetNS, Local: c.Server, Remote: c.Client,
+			Cause: r.Cause, Actor: r.PID, PeerKnown: true,
+		}
+		if r.From != "client" {
+			sent, got = got, sent
+			sent.Direction, got.Direction = "sent", "received"
+		}
+		// What cannot be known for sure: a RST that no TCP of this host sent,
+		// and what became of a handshake whose listener is gone.
+		sent.Inferred = story == "reset-listener-handshake"
+		got.Inferred = sent.Inferred || r.From == ""
+		got.PeerKnown = story != "reset-reject"
+		// The SYN comes after it; the client's port is not known yet.
+		sent.PeerKnown = story != "reset-bad-ack" && r.Cause != "connect-refused"
+		if r.From != "" {
+			want = append(want, sent)
+		}
+		if !r.Lost {
+			want = append(want, got)
+		}
+	}
+	return want
+}
+
+// endCause returns the cause that an end's connection must be said to have
+// ended by: the end is "client" or "server", and end a word of conn.End.
+func endCause(c *lab.TruthConn, who, end string) string {
+	for _, r := range c.Resets {
+		switch {
+		case end == "reset_received" || end == "refused":
+			if r.From != who && !r.Lost {
+				return r.Cause
+			}
+		case end == "reset_sent" || end == "aborted" || end == "timeout":
+			if r.From == who {
+				return r.Cause
+			}
+		}
+	}
+	return ""
+}
+
+// otherResets are the RSTs of stories about something else.
+var otherResets = map[string][]lab.TruthReset{
+	"refused":            {{From: "server", Cause: "connect-refused"}},
+	"orphan-fin-wait2":   {{From: "client", Cause: "reset-after-close"}},
+	"reset-in-handshake": {{From: "client", Cause: "reset-after-close", Lost: true}},
+	"time-wait-reset":    {{From: "server", Cause: "reset-after-close", Lost: true}},
+}
+
+func (s *resetsSeen) compare(t *testing.T, truth *lab.Truth) {
+	t.Helper()
+	if s.lost != 0 {
+		t.Errorf("%d events lost", s.lost)
+	}
+	var want []saidReset
+	var missing []string
+	for i := range truth.Conns {
+		c := &truth.Conns[i]
+		if c.Resets == nil {
+			c.Resets = otherResets[truth.Story]
+		}
+		want = append(want, resetsOf(truth.Story, c)...)
+		for who, end := range map[string]struct {
+			states        []string
+			local, remote netip.AddrPort
+			end           string
+		}{"client": {c.ClientStates, c.Client, c.Server, c.ClientEnd}, "server": {c.ServerStates, c.Server, c.Client, c.ServerEnd}} {
+			if end.states == nil || end.end == "" {
+				continue
+			}
+			if got, want := s.ends[[2]netip.AddrPort{end.local, end.remote}], endCause(c, who, end.end); got != want {
+				t.Errorf("%v: the %s's connection ended by %q, want %q", c.Client, who, got, want)
+			}
+		}
+	}
+	said := map[saidReset]int{}
+	for _, r := range want {
+		said[r]--
+	}
+	for _, r := range s.resets {
+		if r.Direction == "sent" && r.Cause == "connect-refused" {
+			// Whether the client's port is known by then is left to chance.
+			r.PeerKnown = false
+		}
+		said[r]++
+	}
+	const enough = 6 // lines of what differs
+	for r, n := range said {
+		if n != 0 && len(missing) < enough {
+			missing = append(missing, fmt.Sprintf("%+d %v", n, r))
+		}
+	}
+	slices.Sort(missing)
+	if len(missing) > 0 {
+		t.Errorf("%d RSTs said, want %d: more (+) or less (-) often said than told:\n%s",
+			len(s.resets), len(want), strings.Join(missing, "\n"))
+	}
+}
+
+// table adds up what was said, a line for each different thing.
+func (s *resetsSeen) table(story string) (lines []string) {
+	count := map[string]int{}
+	for _, r := range s.resets {
+		inferred := ""
+		if r.Inferred {
+			inferred = " (inferred)"
+		}
+		count[fmt.Sprintf("%-26s %-8s %s%s", story, r.Direction, r.Cause, inferred)]++
+	}
+	for line, n := range count {
+		lines = append(lines, fmt.Sprintf("%s x %d", line, n))
+	}
+	slices.Sort(lines)
+	return lines
+}
+
+// TestLive_ResetCauses: each story's RSTs, sent and received, have the cause
+// that the story gave them, name the process that did it and the other end, and
+// there are no others.
+func TestLive_ResetCauses(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Fatal("live tests trace real sockets: run them as root")
+	}
+	var table []string
+	for _, story := range lab.Stories() {
+		_, other := otherResets[story.Name]
+		if !strings.HasPrefix(story.Name, "reset-") && !other {
+			continue
+		}
+		for _, ipv6 := range []bool{false, true} {
+			name := fmt.Sprintf("%s/%s", story.Name, map[bool]string{false: "ipv4", true: "ipv6"}[ipv6])
+			t.Run(name, func(t *testing.T) {
+				for i, network := range story.Networks {
+					if i > 0 && (ipv6 || testing.Short()) {
+						break
+					}
+					params := lab.Params{IPv6: ipv6, Network: network}
+					if i > 0 {
+						params.N = 3
+					}
+					var truth *lab.Truth
+					var seen *resetsSeen
+					lab.Unshielded(t.Logf, func() { truth, seen = watchResets(t, story, params) })
+					seen.compare(t, truth)
+					if i == 0 && !ipv6 {
+						table = append(table, seen.table(story.Name)...)
+					}
+				}
+			})
+		}
+	}
+	t.Logf("what was said of 23 connections each:\n%s", strings.Join(table, "\n"))
+}
