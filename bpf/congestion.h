@@ -5,6 +5,16 @@
 
 #include "retransmit.h"
 
+// Whether the retransmission timer of a socket whose peer's window is shut probes
+// it with what it has sent, which is no timeout (tcp_retransmit_timer).
+static __always_inline bool probes_window(struct tt_sock *copy)
+{
+	__u8 state = member(copy, skc_state);
+
+	return state != TCP_SYN_SENT && state != TCP_SYN_RECV &&
+	       !(member(copy, skc_flags) & (1 << SOCK_DEAD));
+}
+
 // The kernel is about to set the state. It does so without need too; but each
 // timeout sets Loss, of which the one before may not be over.
 static __always_inline int congestion_set(const struct sock *sk, __u8 ca_state)
@@ -37,7 +47,8 @@ static __always_inline int congestion_set(const struct sock *sk, __u8 ca_state)
 	out->ca_state = ca_state;
 	if (BPF_CORE_READ(tp, undo_marker))
 		out->head.flags |= TT_F_UNDO;
-	if (ca_state == TCP_CA_LOSS && !out->pending && BPF_CORE_READ(tp, snd_wnd))
+	if (ca_state == TCP_CA_LOSS && !out->pending &&
+	    (BPF_CORE_READ(tp, snd_wnd) || !probes_window(&copy)))
 		out->head.flags |= TT_F_TIMEOUT;
 	submit(out);
 	return 0;

@@ -16,7 +16,7 @@ enum tt_kind {
 	TT_BOUND,	      // struct tt_head
 	TT_REQUEST_BEGIN,     // struct tt_head
 	TT_REQUEST_END,	      // struct tt_head
-	TT_TIMEWAIT_BEGIN,    // struct tt_head
+	TT_TIMEWAIT_BEGIN,    // struct tt_timewait_begin
 	TT_TIMEWAIT_FIN,      // struct tt_head
 	TT_TIMEWAIT_END,      // struct tt_timewait_end
 	TT_RETRANSMIT,	      // struct tt_retransmit
@@ -91,6 +91,12 @@ struct tt_task {
 struct tt_transition {
 	struct tt_head head;
 	struct tt_task task;
+};
+
+struct tt_timewait_begin {
+	struct tt_head head;
+	__u32 left_jiffies; // until its timer runs out; 0: not known
+	__u32 pad;
 };
 
 #define TT_FRAMES 16
@@ -184,6 +190,7 @@ struct tt_tally {
 _Static_assert(sizeof(struct tt_head) == 64, "one cache line");
 _Static_assert(sizeof(struct tt_task) == 32, "layout");
 _Static_assert(sizeof(struct tt_transition) == 96, "layout");
+_Static_assert(sizeof(struct tt_timewait_begin) == 72, "layout");
 _Static_assert(sizeof(struct tt_timewait_end) == 128, "layout");
 _Static_assert(sizeof(struct tt_retransmit) == 112, "layout");
 _Static_assert(sizeof(struct tt_reset) == 120, "layout");
@@ -199,6 +206,7 @@ struct tt_wire {
 	enum tt_flag flag;
 	enum tt_reset_fact fact;
 	struct tt_transition transition;
+	struct tt_timewait_begin timewait_begin;
 	struct tt_timewait_end timewait_end;
 	struct tt_retransmit retransmit;
 	struct tt_reset reset;

@@ -61,6 +61,10 @@ struct tt_moment {
 	// with this still set has given the request up.
 	__u64 expiring_timer;
 	struct tt_head expiring; // that request
+	// The timer of a request whose SYN came again and was answered again, which
+	// is about to be armed anew, and until when to expect that.
+	__u64 answered_timer;
+	__u64 answered_until;
 	// The request that is being dropped, whose end has been told.
 	__u64 dropping;
 };

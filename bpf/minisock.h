@@ -11,8 +11,6 @@
 #define owner_of(timer, type, member) \
 	((const type *)((const void *)(timer)-bpf_core_field_offset(type, member)))
 
-#define timer_of(owner, type, member) ((__u64)(owner) + bpf_core_field_offset(type, member))
-
 // The socket behind a retransmission timer, which moved in 7.0.
 static __always_inline const struct sock *retransmitting(const struct timer_list *timer)
 {

@@ -8,6 +8,8 @@
 #include "filter.h"
 #include "sock.h"
 
+#define timer_of(owner, type, member) ((__u64)(owner) + bpf_core_field_offset(type, member))
+
 static __always_inline bool read_request(struct tt_head *head, const struct request_sock *req)
 {
 	struct tt_sock copy;
@@ -32,6 +34,13 @@ static __always_inline void request_begins(const struct request_sock *req)
 		emit_head(&head);
 }
 
+// Reports whether the timer is only being set anew, because the request's SYN has
+// come again.
+static __always_inline bool is_answered(const struct tt_moment *moment, __u64 timer)
+{
+	return moment->answered_timer == timer && bpf_ktime_get_ns() < moment->answered_until;
+}
+
 // A request's timer is armed: for the first time as the SYN arrives, then
 // after each retry.
 static __always_inline int request_armed(const struct request_sock *req, const struct timer_list *timer)
@@ -40,6 +49,10 @@ static __always_inline int request_armed(const struct request_sock *req, const s
 
 	if (moment && moment->expiring_timer == (__u64)timer)
 		moment->expiring_timer = 0;
+	if (moment && is_answered(moment, (__u64)timer)) {
+		moment->answered_timer = 0;
+		return 0;
+	}
 	if (BPF_CORE_READ_BITFIELD_PROBED(req, num_timeout) == 0)
 		request_begins(req);
 	return 0;
@@ -82,6 +95,8 @@ static __always_inline int request_detached(const struct request_sock *req)
 	moment->child = 0;
 	if (child && is_child(child, req))
 		return 0;
+	if (is_answered(moment, timer_of(req, struct request_sock, rsk_timer)))
+		return 0;
 	if (bpf_jiffies64() < BPF_CORE_READ(req, rsk_timer.expires))
 		request_dropped(req, TT_CAUSE_DROPPED);
 	return 0;
@@ -117,14 +132,24 @@ static __always_inline int timer_expired(const struct timer_list *timer)
 	return 0;
 }
 
+// A SYN-ACK has been sent again: the request's timer ran out, or its SYN came
+// again (tcp_check_req).
 static __always_inline int synack_retransmitted(const struct request_sock *req)
 {
+	__u64 timer = timer_of(req, struct request_sock, rsk_timer);
+	struct tt_moment *moment = this_moment();
 	struct tt_head head = {
 		.time_ns = bpf_ktime_get_ns(),
 		.kind = TT_RETRANSMIT_SYNACK,
 		.old_state = TCP_SYN_RECV,
 	};
 
+	if (moment && moment->expiring_timer == timer) {
+		head.flags |= TT_F_TIMEOUT;
+	} else if (moment) {
+		moment->answered_timer = timer;
+		moment->answered_until = head.time_ns + TT_MOMENT_NS;
+	}
 	if (read_request(&head, req))
 		emit_head(&head);
 	return 0;

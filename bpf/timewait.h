@@ -19,14 +19,20 @@ static __always_inline bool read_timewait(struct tt_head *head, const struct ine
 	return owner_selected(head->cookie);
 }
 
-static __always_inline void emit_timewait_begin(const struct tt_head *head)
+static __always_inline void emit_timewait_begin(const struct tt_head *head, __u32 left_jiffies)
 {
+	struct tt_timewait_begin *begin;
 	__u8 one = 1;
 
 	if (config.sees_fin && head->new_state == TCP_FIN_WAIT2 &&
 	    bpf_map_update_elem(&half_closed, &head->cookie, &one, BPF_ANY))
 		count_lost(TT_TIMEWAIT_FIN);
-	emit_head(head);
+	begin = reserve(head, sizeof(*begin));
+	if (!begin)
+		return;
+	begin->left_jiffies = left_jiffies;
+	begin->pad = 0;
+	submit(begin);
 }
 
 // A timewait socket's timer is armed: as the socket is made, or again.
@@ -40,7 +46,7 @@ static __always_inline int timewait_armed(const struct inet_timewait_sock *tw)
 	if (!read_timewait(&head, tw))
 		return 0;
 	head.new_state = BPF_CORE_READ(tw, tw_substate);
-	emit_timewait_begin(&head);
+	emit_timewait_begin(&head, BPF_CORE_READ(tw, tw_timer.expires) - bpf_jiffies64());
 	return 0;
 }
 

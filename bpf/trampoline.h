@@ -28,7 +28,7 @@ static __always_inline int timewait_made(const struct sock *sk, __u8 state,
 		return 0;
 	head.cookie = cookie_of(&copy);
 	if (owner_selected(head.cookie))
-		emit_timewait_begin(&head);
+		emit_timewait_begin(&head, 0); // its timer is not armed yet
 	return 0;
 }
 

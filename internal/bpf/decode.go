@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"time"
 	"unsafe"
 
 	"github.com/tcptrace/tcptrace/internal/event"
@@ -141,6 +142,13 @@ func (d *Decoder) decodeBody(raw []byte, head *TcptraceTtHead, ev *event.Event) 
 		}
 		if d.NoTimeWait && givesWay(ev) {
 			ev.Cause = event.CauseUnseen
+		}
+	case event.RetransmitSynAck:
+		ev.Retransmission.Timeout = has(head, TcptraceTtFlagTT_F_TIMEOUT)
+	case event.TimeWaitBegin:
+		var body TcptraceTtTimewaitBegin
+		if ok = read(raw, &body); ok {
+			ev.Left = time.Duration(uint64(body.LeftJiffies) * uint64(time.Second) / d.HZ)
 		}
 	case event.RequestEnd:
 		ev.Cause = requestCause(TcptraceTtCause(head.Cause))

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
@@ -181,6 +182,20 @@ func TestDecode_QueueFull(t *testing.T) {
 	record.Syn = 1
 	want.Queue.SYN = true
 	expect(t, bytesOf(record), want)
+}
+
+func TestDecode_TimeWaitBeginAndSynAck(t *testing.T) {
+	record := TcptraceTtTimewaitBegin{Head: headOf(TcptraceTtKindTT_TIMEWAIT_BEGIN), LeftJiffies: 15000}
+	record.Head.NewState = uint8(tcp.TimeWait)
+	want := eventOf(event.TimeWaitBegin)
+	want.New, want.Left = tcp.TimeWait, time.Minute
+	expect(t, bytesOf(record), want)
+
+	head := headOf(TcptraceTtKindTT_RETRANSMIT_SYNACK)
+	head.Flags = uint8(TcptraceTtFlagTT_F_TIMEOUT)
+	want = eventOf(event.RetransmitSynAck)
+	want.Retransmission.Timeout = true
+	expect(t, bytesOf(head), want)
 }
 
 func TestDecode_TimeWaitEnd(t *testing.T) {

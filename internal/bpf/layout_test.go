@@ -10,17 +10,18 @@ import (
 
 // wireTypes pairs each C struct that crosses to Go with its Go type.
 var wireTypes = map[string]any{
-	"tt_head":         TcptraceTtHead{},
-	"tt_task":         TcptraceTtTask{},
-	"tt_transition":   TcptraceTtTransition{},
-	"tt_timewait_end": TcptraceTtTimewaitEnd{},
-	"tt_retransmit":   TcptraceTtRetransmit{},
-	"tt_reset":        TcptraceTtReset{},
-	"tt_totals":       TcptraceTtTotals{},
-	"tt_drop":         TcptraceTtDrop{},
-	"tt_queue":        TcptraceTtQueue{},
-	"tt_tally":        TcptraceTtTally{},
-	"tt_config":       TcptraceTtConfig{},
+	"tt_head":           TcptraceTtHead{},
+	"tt_task":           TcptraceTtTask{},
+	"tt_transition":     TcptraceTtTransition{},
+	"tt_timewait_begin": TcptraceTtTimewaitBegin{},
+	"tt_timewait_end":   TcptraceTtTimewaitEnd{},
+	"tt_retransmit":     TcptraceTtRetransmit{},
+	"tt_reset":          TcptraceTtReset{},
+	"tt_totals":         TcptraceTtTotals{},
+	"tt_drop":           TcptraceTtDrop{},
+	"tt_queue":          TcptraceTtQueue{},
+	"tt_tally":          TcptraceTtTally{},
+	"tt_config":         TcptraceTtConfig{},
 }
 
 // The object that is embedded was compiled from the C declarations; the Go
@@ -108,7 +109,7 @@ func TestLayout_RecordsHaveNoHolesAndFit(t *testing.T) {
 var wireRecords = map[string]bool{
 	"tt_head": true, "tt_transition": true, "tt_timewait_end": true,
 	"tt_retransmit": true, "tt_reset": true, "tt_totals": true,
-	"tt_drop": true, "tt_queue": true,
+	"tt_drop": true, "tt_timewait_begin": true, "tt_queue": true,
 }
 
 func TestLayout_ProgramNamesShowInBpftool(t *testing.T) {

@@ -147,6 +147,8 @@ type TcptraceTtMoment struct {
 	ChildUntil    uint64
 	ExpiringTimer uint64
 	Expiring      TcptraceTtHead
+	AnsweredTimer uint64
+	AnsweredUntil uint64
 	Dropping      uint64
 }
 
@@ -226,6 +228,13 @@ type TcptraceTtTask struct {
 	Pid    uint32
 	Uid    uint32
 	Comm   [16]uint8
+}
+
+type TcptraceTtTimewaitBegin struct {
+	_           structs.HostLayout
+	Head        TcptraceTtHead
+	LeftJiffies uint32
+	Pad         uint32
 }
 
 type TcptraceTtTimewaitEnd struct {

@@ -63,7 +63,8 @@ const (
 	// Retransmit: a segment was sent again. Old is the socket's state and
 	// Retransmission the details.
 	Retransmit
-	// RetransmitSynAck: a request socket's SYN-ACK was sent again.
+	// RetransmitSynAck: a request socket's SYN-ACK was sent again: its timer
+	// ran out (Retransmission.Timeout), or the SYN came again.
 	RetransmitSynAck
 
 	// ResetSent: a RST was sent. Old is the socket's state, or Unknown where
@@ -232,11 +233,14 @@ type Retransmission struct {
 	// reported to be needless.
 	Total, DSACKs uint32
 
+	// Timeout: of Congestion and RetransmitSynAck, a timer ran out. The kernel's
+	// TCPTimeouts counts these, and the one that ends a connection.
+	Timeout bool
+
 	// Of Congestion alone.
 	OldCAState  uint8
 	Undo        bool  // undo_marker is set: this episode may still prove needless
 	UndoRetrans int32 // segments of it not yet known to be needless; -1 not known
-	Timeout     bool  // the retransmission timer ran out: the kernel's TCPTimeouts, but for the one that ends a connection
 }
 
 // ResetFacts are what the kernel knew of a socket as a RST was sent or
@@ -336,7 +340,8 @@ type Event struct {
 	// From is when the sweep began of which Swept is the end.
 	From Time
 
-	// Left is how long a timewait socket that was Seen has still to live.
+	// Left is how long a timewait socket that was Seen has still to live, or
+	// one that begins; 0 where not known.
 	Left time.Duration
 
 	// WithoutRequest is set on the SYN_RECV -> ESTABLISHED of a socket that
