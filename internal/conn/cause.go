@@ -77,6 +77,8 @@ type resetHistory struct {
 	// peerConnected: the other end is on this host and takes itself for
 	// connected.
 	peerConnected bool
+	// peerConnecting: it is, and has sent its SYN.
+	peerConnecting bool
 }
 
 const (
@@ -176,6 +178,8 @@ func causeWithoutSocket(f *event.ResetFacts, h resetHistory) (cause ResetCause, 
 		return ResetListenerClosed, true // tcp_v4_rcv drops the request and looks again
 	case h.known || h.peerConnected:
 		return ResetAfterClose, false
+	case !f.Answer && h.peerConnecting:
+		return ResetRefused, true
 	case !f.Answer:
 		return ResetCauseUnknown, true
 	}
@@ -196,10 +200,12 @@ func causeWithoutReason(ev *event.Event, h resetHistory) ResetCause {
 	case f.Answer:
 		return causeOfAnswer(ev, h)
 	case ev.Old == tcp.Close && ev.Task.Known():
-		switch {
-		case f.Linger2 && f.Unread == 0 && !f.Linger0:
+		switch { // in the order of __tcp_close, but that Dead is set half-way
+		case f.Dead && f.Linger2:
 			return ResetLinger2
-		case f.Unread > 0 && f.Shutdown == shutdownBoth: // looked at before SO_LINGER
+		case f.Dead:
+			return ResetOrphanLimit
+		case f.Unread > 0 && f.Shutdown == shutdownBoth:
 			return ResetUnreadData
 		}
 		cause, _ := causeOfState(ev, h)

@@ -76,6 +76,7 @@ func TestCauseOfSent(t *testing.T) {
 		{"in TIME_WAIT", "TCP_TIMEWAIT_SOCKET", tcp.TimeWait, false, with(answer(ackOnly, 4), minisocket), resetHistory{known: true}, ResetTimeWait, false},
 		{"keepalive", "TCP_KEEPALIVE_TIMEOUT", tcp.Established, false, event.ResetFacts{Socket: true, Probes: 1}, resetHistory{}, ResetDeadPeer, false},
 		{"orphan limit", "TCP_ABORT_ON_MEMORY", tcp.FinWait1, false, orphan, resetHistory{}, ResetOrphanLimit, false},
+		{"orphan limit in close()", "TCP_ABORT_ON_MEMORY", tcp.Close, true, orphan, resetHistory{}, ResetOrphanLimit, false},
 		{"a bad ACK in SYN_SENT", "TCP_INVALID_ACK_SEQUENCE", tcp.SynSent, false, with(answer(ackOnly, 0), fullSocket), resetHistory{known: true}, ResetBadSegment, false},
 	}
 	for _, tt := range tests {
@@ -96,7 +97,7 @@ func TestCauseOfSent(t *testing.T) {
 
 // TCP_LINGER2 and close() in FIN_WAIT2 have a reason of their own.
 func TestCauseOfSent_Linger2AtClose(t *testing.T) {
-	ev := event.Event{Kind: event.ResetSent, Old: tcp.Close, Reset: event.ResetFacts{Socket: true, Linger2: true, Shutdown: 3}}
+	ev := event.Event{Kind: event.ResetSent, Old: tcp.Close, Reset: event.ResetFacts{Socket: true, Dead: true, Linger2: true, Shutdown: 3}}
 	by("x", &ev)
 	for reason, inferred := range map[string]bool{"TCP_ABORT_ON_LINGER": false, "": true} {
 		ev.Reason = reason

@@ -92,7 +92,10 @@ func historyOf(ev *event.Event, own, peer *record) (h resetHistory) {
 		h.accepted = own.Owner.Known()
 		h.data = own.doubt != nil && own.doubt.reset.Kind != 0
 	}
-	h.peerConnected = peer != nil && !peer.dead && peer.State != tcp.SynSent
+	if peer != nil && !peer.dead {
+		h.peerConnecting = peer.State == tcp.SynSent
+		h.peerConnected = !h.peerConnecting
+	}
 	return h
 }
 

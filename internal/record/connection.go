@@ -32,6 +32,10 @@ func (w *writer) connection(ch *conn.Change, clock event.Clock) {
 	w.durations(c, until)
 	w.word("end", c.End.String())
 	w.word("error", c.Err.String())
+	w.word("reset_cause", c.ResetCause.String())
+	if c.ResetInferred {
+		w.bool("reset_inferred", true)
+	}
 	w.counters(c)
 	w.losses(c)
 	if c.Closer.Task.PID != c.Owner.Task.PID {

@@ -203,17 +203,6 @@ func (w *writer) known(name string, value uint32) {
 	}
 }
 
-func (w *writer) reset(c *conn.Change) {
-	direction := "sent"
-	if c.Kind == conn.ResetReceived {
-		direction = "received"
-	}
-	w.word("direction", direction)
-	w.state("state", c.Event.Old)
-	w.word("reason", c.Event.Reason)
-	w.actor(c, &c.Event.Task)
-}
-
 func (w *writer) lost(ev *event.Event) {
 	if ev.Loss.Kind != 0 {
 		w.word("kind", ev.Loss.Kind.String())

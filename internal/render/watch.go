@@ -179,15 +179,29 @@ func (l *line) reset(c *conn.Change) {
 		what = "RST received"
 	}
 	l.paint(alarm, what)
-	if reason := c.Event.Reason; reason != "" {
-		l.text(" (")
-		l.text(reason)
-		l.text(")")
-	} else if c.Event.Old.Valid() {
+	switch cause := c.Reset.Cause.String(); {
+	case cause != "":
+		l.text(": ")
+		l.text(cause)
+		if c.Reset.Inferred {
+			l.text("?")
+		}
+	case c.Event.Old.Valid():
 		l.text(" in ")
 		l.state(c.Event.Old)
 	}
-	l.actor(c, &c.Event.Task)
+	if c.Kind == conn.ResetSent {
+		l.actor(c, &c.Task)
+		return
+	}
+	by := &c.Reset.PeerActor
+	if !by.Known() {
+		by = &c.Reset.PeerOwner.Task
+	}
+	if by.Known() {
+		l.text(" by ")
+		l.process(by, processWidth)
+	}
 }
 
 // ended writes how a connection ended, and its life in the place of the time

@@ -43,7 +43,7 @@ func Refused() []event.Event {
 	peer := NewSocket(0, "[2001:db8::2]:81", "[2001:db8::1]:50000")
 	return Join(
 		client.Connect(2*s, 0, curl)[:2],
-		peer.ResetSent(2*s+30*us, tcp.Unknown, "NO_SOCKET"),
+		Answering(flagSYN, peer.ResetSent(2*s+30*us, tcp.Unknown, "NO_SOCKET")),
 		client.ResetReceived(2*s+40*us, tcp.SynSent),
 		client.Totals(2*s+41*us, event.Counters{SegsOut: 1, SegsIn: 1}),
 		Failed(event.ECONNREFUSED, client.State(2*s+41*us, tcp.SynSent, tcp.Close)),

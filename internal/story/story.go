@@ -122,6 +122,14 @@ func (s Socket) ResetSent(at time.Duration, state tcp.State, reason string) even
 	return ev
 }
 
+const flagSYN = 2
+
+// Answering says that a RST answers a segment with these flags.
+func Answering(flags uint8, ev event.Event) event.Event {
+	ev.Reset.Answer, ev.Reset.AnsweredFlags = true, flags
+	return ev
+}
+
 // ResetReceived is a RST of the peer's, in state.
 func (s Socket) ResetReceived(at time.Duration, state tcp.State) event.Event {
 	ev := s.event(at, event.ResetReceived)

@@ -1,0 +1,38 @@
+package record
+
+import "github.com/tcptrace/tcptrace/internal/conn"
+
+// reset writes a RST: the kernel's reason where it gives one, the cause that
+// was concluded, and who did it.
+func (w *writer) reset(c *conn.Change) {
+	direction := "sent"
+	if c.Kind == conn.ResetReceived {
+		direction = "received"
+	}
+	w.word("direction", direction)
+	w.state("state", c.Event.Old)
+	w.word("reason", c.Event.Reason)
+	w.word("cause", c.Reset.Cause.String())
+	if c.Reset.Inferred {
+		w.bool("inferred", true)
+	}
+	if c.Kind == conn.ResetSent {
+		w.actor(c, &c.Task)
+	}
+	w.peer(&c.Reset)
+}
+
+// peer writes the other end of a RST, where it is on this host: whose it is,
+// and the process that caused the RST where that is another.
+func (w *writer) peer(r *conn.Reset) {
+	if !r.PeerKnown {
+		return
+	}
+	w.open("peer", '{')
+	w.identity(r.Peer)
+	w.process("process", &r.PeerOwner.Task, r.PeerOwner.Via)
+	if r.PeerActor.PID != r.PeerOwner.Task.PID {
+		w.process("actor", &r.PeerActor, conn.ViaUnknown)
+	}
+	w.close('}')
+}
