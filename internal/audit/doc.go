@@ -11,21 +11,22 @@
 //
 // # Facts that the events must carry
 //
-//   - Retransmit.Segments: RetransSegs counts segments, not buffers. [there]
-//   - ResetSent.Reset and Reason, for each RST, of a socket or none. [there]
-//   - RetransmitSynAck: whether the request's timer sent it, or a SYN that came
-//     again. TCPTimeouts counts the first alone, and a lost SYN-ACK often gives
-//     both. (bpf/request.h: in synack_retransmitted the timer of req is
-//     moment->expiring_timer in the first case.) Wanted:
-//     Retransmission.Timeout.
-//   - TimeWaitBegin.Left: the timer's length as the timewait socket is made. One
-//     of at most 4 s counts as TWKilled, not as TW (__inet_twsk_schedule).
-//   - RequestBegin and RequestEnd: not where a SYN that came again has the
-//     request's timer set anew (tcp_check_req, mod_timer_pending): that is a
-//     timer_cancel and a timer_start with num_timeout 0.
+//   - Retransmit.Segments: RetransSegs counts segments, not buffers.
+//   - ResetSent.Reset and Reason, for each RST, of a socket or none.
+//   - RetransmitSynAck.Retransmission.Timeout: TCPTimeouts counts those that the
+//     request's timer sends, not those that answer a SYN that came again.
+//   - TimeWaitBegin.Left: a timewait socket that lives for at most 4 s counts as
+//     TWKilled, not as TW (__inet_twsk_schedule).
 //   - QueueFull.Count: every time that ListenOverflows (Queue.SYN false) counts,
 //     and every SYN that a full queue of requests dropped (Queue.SYN true).
 //   - RetransmitMore: of what it stands for, the segments, how many carried SYN,
 //     how many were timeouts (icsk_pending 0), how many tail loss probes.
 //   - ResetMore: Count, by Reason.
+//
+// Still wanted, for TCPLossProbes: a tail loss probe that sends new data, which
+// is no retransmit (tcp_send_loss_probe, the first half). The timer of
+// tcp_write_timer expires with icsk_pending 5 (timer_expire_entry), and has sent
+// one if then (timer_expire_exit) tlp_high_seq is set that was 0, and no
+// tcp_retransmit_skb came between. A Congestion event with CAState unchanged, or
+// a kind of its own, would do.
 package audit

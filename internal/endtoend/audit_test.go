@@ -31,6 +31,17 @@ type auditLine struct {
 	Reason           string
 }
 
+// inexact are counters that no event tells all of: docs/audit.md says what of
+// them is not seen. Their difference must be within its bound.
+var inexact = map[string]bool{"TCPLossProbes": true}
+
+func (l *auditLine) check(t *testing.T) {
+	t.Helper()
+	if !l.Equal && !(inexact[l.Counter] && l.Bounded) {
+		t.Errorf("%s of %d: tcptrace %d, kernel %d: %s", l.Counter, l.NetNS, l.Tcptrace, l.Kernel, l.Reason)
+	}
+}
+
 func (tr *tracer) auditLines() (all []auditLine) {
 	tr.t.Helper()
 	for text := range bytes.Lines(tr.stdout.Bytes()) {
@@ -62,9 +73,7 @@ func playAudited(t *testing.T, name string, params lab.Params) map[string]int64 
 	sums, spaces := map[string]int64{}, map[uint32]bool{}
 	for _, l := range tr.auditLines() {
 		spaces[l.NetNS] = true
-		if !l.Equal {
-			t.Errorf("%s of %d: tcptrace %d, kernel %d: %s", l.Counter, l.NetNS, l.Tcptrace, l.Kernel, l.Reason)
-		}
+		l.check(t)
 		if l.Kernel != 0 {
 			sums[l.Counter] += l.Kernel
 		}
@@ -141,9 +150,7 @@ func TestAudit_EveryStory(t *testing.T) {
 			}
 			counted := map[string]int64{}
 			for _, l := range tr.auditLines() {
-				if !l.Equal {
-					t.Errorf("%s of %d: tcptrace %d, kernel %d: %s", l.Counter, l.NetNS, l.Tcptrace, l.Kernel, l.Reason)
-				}
+				l.check(t)
 				if l.Kernel != 0 {
 					counted[l.Counter] += l.Kernel
 				}
