@@ -26,6 +26,8 @@ type duty struct {
 	Part  string         `json:"part"`
 	Addr  netip.AddrPort `json:"addr"`           // to listen on, or to connect to
 	Count int            `json:"count,omitzero"` // connections to make, or at most to accept; 0: any number
+	Spare int            `json:"spare,omitzero"` // starver: connections that it cannot accept
+	Queue int            `json:"queue,omitzero"` // listen()'s backlog; 0: backlog
 	Limit time.Duration  `json:"limit"`          // the actor's life ends after this long, whatever happens
 }
 
@@ -35,7 +37,8 @@ type report struct {
 	Listener *TruthListener `json:"listener,omitempty"` // it listens
 	Serving  int            `json:"serving,omitzero"`   // its PID: it is about to accept
 	Conn     *TruthConn     `json:"conn,omitempty"`     // what it knows of a connection: Client, and what is new
-	Failed   string         `json:"failed,omitempty"`
+	Failure  *Failure       `json:"failure,omitempty"`  // as the story wants it
+	Failed   string         `json:"failed,omitempty"`   // as it does not
 }
 
 // actable says that the program has called Act, so that it can be started as
@@ -76,7 +79,7 @@ func act(order string) error {
 		return fmt.Errorf("read the duty: %w", err)
 	}
 	time.AfterFunc(a.duty.Limit, func() { os.Exit(3) })
-	a.comm = "lab-" + a.duty.Part
+	a.comm = actorComm(a.duty.Part)
 	if err := setComm(a.comm); err != nil {
 		return err
 	}
@@ -91,6 +94,9 @@ func act(order string) error {
 	}()
 	return play(ctx, a)
 }
+
+// actorComm is what the processes are called that play part.
+func actorComm(part string) string { return "lab-" + part }
 
 func parts() map[string]func(context.Context, *actor) error {
 	return map[string]func(context.Context, *actor) error{
@@ -109,6 +115,9 @@ func parts() map[string]func(context.Context, *actor) error {
 		"idle":       func(ctx context.Context, a *actor) error { return a.prefork("idler") },
 		"idler":      playIdler,
 		"opener":     playOpener,
+		"leaker":     playExiter,
+		"starver":    playStarver,
+		"sleeper":    playSleeper,
 		"ringer":     playRinger,
 		"killer":     playKiller,
 	}

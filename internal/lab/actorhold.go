@@ -40,6 +40,7 @@ func (a *actor) gather(ctx context.Context, do func(*guest) error) ([]*guest, er
 		if err := do(g); err != nil {
 			return nil, err
 		}
+		g.truth.ServerFD = g.fd
 		a.tell(&report{Conn: &g.truth})
 		guests = append(guests, g)
 	}

@@ -3,6 +3,7 @@
 package lab
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,14 +30,14 @@ func (a *actor) listen(options ...int) (*socket, error) {
 	if err := k.bind(a.duty.Addr); err != nil {
 		return nil, err
 	}
-	if err := k.listen(backlog); err != nil {
+	if err := k.listen(cmp.Or(a.duty.Queue, backlog)); err != nil {
 		return nil, err
 	}
 	cookie, err := k.cookie()
 	if err != nil {
 		return nil, err
 	}
-	a.tell(&report{Listener: &TruthListener{Addr: a.duty.Addr, Cookie: cookie, PID: os.Getpid()}})
+	a.tell(&report{Listener: &TruthListener{Addr: a.duty.Addr, Cookie: cookie, PID: os.Getpid(), Backlog: a.duty.Queue}})
 	return k, nil
 }
 

@@ -4,7 +4,9 @@ package lab_test
 
 import (
 	"os"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/vishvananda/netlink"
@@ -87,17 +89,18 @@ func checkConns(t *testing.T, truth *lab.Truth, want expectation) {
 	t.Helper()
 	seen := map[lab.Cookie]bool{0: true}
 	for i, c := range truth.Conns {
-		if seen[c.ClientCookie] || c.ServerCookie != 0 && seen[c.ServerCookie] {
+		stranger := c.ClientStates == nil // no socket of ours
+		if seen[c.ClientCookie] && !stranger || c.ServerCookie != 0 && seen[c.ServerCookie] {
 			t.Errorf("connection %d: cookie %v or %v comes twice, or is missing", i, c.ClientCookie, c.ServerCookie)
 		}
 		seen[c.ClientCookie], seen[c.ServerCookie] = true, true
-		if !c.Client.IsValid() || c.Client.Port() == 0 || c.Server.Port() == 0 {
+		if c.ClientErrno != "EADDRNOTAVAIL" && (!c.Client.IsValid() || c.Client.Port() == 0) || c.Server.Port() == 0 {
 			t.Errorf("connection %d: addresses %v and %v", i, c.Client, c.Server)
 		}
-		if (c.ClientPID == os.Getpid()) == want.othersConnect {
+		if !stranger && (c.ClientPID == os.Getpid()) == want.othersConnect {
 			t.Errorf("connection %d: client's PID %d, ours %d", i, c.ClientPID, os.Getpid())
 		}
-		if i < lab.DefaultN && want.cause != c.TimeWaitCause && c.TimeWaitCause != "overflow" {
+		if i < lab.DefaultN && waits(c) && want.cause != c.TimeWaitCause && c.TimeWaitCause != "overflow" && truth.Elapsed < 50*time.Second {
 			t.Errorf("connection %d: TIME_WAIT ended by %q, want %q", i, c.TimeWaitCause, want.cause)
 		}
 		for _, s := range append(c.ClientStays, c.ServerStays...) {
@@ -106,4 +109,10 @@ func checkConns(t *testing.T, truth *lab.Truth, want expectation) {
 			}
 		}
 	}
+}
+
+// waits reports whether one end of c has a timewait socket, or may have one.
+func waits(c lab.TruthConn) bool {
+	states := append(slices.Clone(c.ClientStates), c.ServerStates...)
+	return slices.Contains(states, "TIME_WAIT") || slices.Contains(states, "FIN_WAIT2")
 }

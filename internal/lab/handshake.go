@@ -22,9 +22,13 @@ const tick = 10 * time.Millisecond
 // is 1 s (TCP_TIMEOUT_INIT), the second twice that.
 const synTimeout = 3*time.Second - 2*tick
 
+// How handshakes fail at either end.
+var (
+	givenUp  = []tcp.State{tcp.Close, tcp.SynSent, tcp.Close}
+	halfOpen = []tcp.State{tcp.Listen, tcp.SynRecv, tcp.Close}
+)
+
 func handshakeStories() []Story {
-	givenUp := []tcp.State{tcp.Close, tcp.SynSent, tcp.Close}
-	halfOpen := []tcp.State{tcp.Listen, tcp.SynRecv, tcp.Close}
 	crossedSYN := []tcp.State{tcp.Close, tcp.SynSent, tcp.SynRecv, tcp.Established}
 	return []Story{{
 		Name:     "refused",

@@ -58,6 +58,7 @@ type Params struct {
 type Story struct {
 	Name string
 	Doc  string // one line
+	Rule string // the finding that it is about, as "tcptrace why" calls it; "": none
 
 	// Client and Server are the states of the two ends, first to last; nil
 	// where an end has no socket.
@@ -88,7 +89,7 @@ const MaxHold = time.Hour
 
 // Stories lists all stories, related ones together.
 func Stories() []Story {
-	return slices.Concat(closeStories(), resetStories(), timeWaitStories(), handshakeStories(), ownerStories(), churnStories())
+	return slices.Concat(closeStories(), resetStories(), timeWaitStories(), handshakeStories(), ownerStories(), churnStories(), findingStories())
 }
 
 // Lookup returns the story of that name, which may be one that Stories does

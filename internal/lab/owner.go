@@ -85,7 +85,7 @@ func (st *stage) engage(ctx context.Context, listeners, serving int, duties ...d
 	}
 	for _, l := range st.book.listeners {
 		l.NetNS, l.States = st.net.server.inode, listening
-		if l.Cookie == 0 {
+		if l.Cookie == 0 { // a Go server's
 			if l.Cookie, err = st.net.server.listenerCookie(l.Addr.Port()); err != nil {
 				return err
 			}
@@ -179,6 +179,9 @@ func (st *stage) learn() error {
 	for i := range st.truth.Conns {
 		c := &st.truth.Conns[i]
 		told := st.book.conns[c.Client]
+		if c.unserved {
+			continue
+		}
 		if told == nil {
 			return fmt.Errorf("connection %v: no process tells of it", c.Client)
 		}

@@ -139,8 +139,18 @@ func (st *stage) playHeld(ctx context.Context, d duty, words string) error {
 	return st.rest(ctx, st.p.N)
 }
 
-// hold opens all connections and waits until the server has told of each.
+// hold opens all connections to a server that keeps them, which is the state
+// that the story is about.
 func (st *stage) hold(ctx context.Context, d duty, words string) ([]*pair, error) {
+	pairs, err := st.gather(ctx, d, words)
+	if err != nil {
+		return nil, err
+	}
+	return pairs, st.held()
+}
+
+// gather opens all connections and waits until the server has told of each.
+func (st *stage) gather(ctx context.Context, d duty, words string) ([]*pair, error) {
 	if err := st.engage(ctx, 1, 1, d); err != nil {
 		return nil, err
 	}
@@ -157,10 +167,7 @@ func (st *stage) hold(ctx context.Context, d duty, words string) ([]*pair, error
 	if err != nil {
 		return nil, err
 	}
-	if err := st.learn(); err != nil {
-		return nil, err
-	}
-	return pairs, st.held()
+	return pairs, st.learn()
 }
 
 func processKilledStory() Story {

@@ -30,6 +30,18 @@ func (st *stage) conn(pr *pair) *TruthConn { return &st.truth.Conns[pr.index] }
 // net/ipv4/inet_hashtables.c). A port of one of the last connections then comes
 // again, and finds the server's end of it in TIME_WAIT.
 func (st *stage) begin(source, to netip.AddrPort) (*pair, error) {
+	k, err := st.client(source)
+	if err != nil {
+		return nil, err
+	}
+	if err := k.startConnect(to); err != nil {
+		return nil, err
+	}
+	return st.enter(k, to)
+}
+
+// client makes a client's socket, for begin.
+func (st *stage) client(source netip.AddrPort) (*socket, error) {
 	k, err := st.socket(st.net.client)
 	if err != nil {
 		return nil, err
@@ -45,13 +57,7 @@ func (st *stage) begin(source, to netip.AddrPort) (*pair, error) {
 	case source.Addr().IsValid():
 		err = k.bindAddress(source.Addr())
 	}
-	if err != nil {
-		return nil, err
-	}
-	if err := k.startConnect(to); err != nil {
-		return nil, err
-	}
-	return st.enter(k, to)
+	return k, err
 }
 
 // setRange leaves connect() count ports of the client's namespace to choose from.

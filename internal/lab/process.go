@@ -116,6 +116,7 @@ type book struct {
 	serving   int
 	conns     map[netip.AddrPort]*TruthConn // by Client
 	order     []netip.AddrPort              // in which they were first told of
+	failures  []Failure
 	failed    string
 	reports   int
 }
@@ -134,6 +135,8 @@ func (b *book) enter(r *report) {
 		if b.failed == "" {
 			b.failed = r.Failed
 		}
+	case r.Failure != nil:
+		b.failures = append(b.failures, *r.Failure)
 	case r.Listener != nil:
 		b.listeners = append(b.listeners, *r.Listener)
 	case r.Serving != 0:
@@ -171,6 +174,7 @@ func (c *TruthConn) learn(from *TruthConn) {
 		{&c.ReaderPID, &from.ReaderPID},
 		{&c.ClientCloserPID, &from.ClientCloserPID},
 		{&c.ServerCloserPID, &from.ServerCloserPID},
+		{&c.ServerFD, &from.ServerFD},
 	} {
 		if *v.from != 0 {
 			*v.to = *v.from

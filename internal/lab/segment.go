@@ -5,6 +5,7 @@ package lab
 import (
 	"encoding/binary"
 	"net/netip"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -77,4 +78,44 @@ func parseSegment(p []byte) (segment, bool) {
 		payload: len(t) - int(t[12]>>4)*4,
 		packet:  p[:total],
 	}, true
+}
+
+// newSYN makes a SYN from src to dst, as it would come from the client's side.
+func newSYN(src, dst netip.AddrPort) segment {
+	const tcpHeader = 20
+	t := make([]byte, tcpHeader)
+	binary.BigEndian.PutUint16(t[0:], src.Port())
+	binary.BigEndian.PutUint16(t[2:], dst.Port())
+	binary.BigEndian.PutUint32(t[4:], uint32(src.Port())<<16) // any sequence number
+	t[12], t[13] = tcpHeader/4<<4, flagSYN
+	binary.BigEndian.PutUint16(t[14:], 64240) // window
+
+	from, to := src.Addr().AsSlice(), dst.Addr().AsSlice()
+	pseudo := []byte{0, unix.IPPROTO_TCP, 0, tcpHeader} // RFC 9293 section 3.1
+	binary.BigEndian.PutUint16(t[16:], ^sum(from, to, pseudo, t))
+
+	var header []byte
+	if src.Addr().Is4() {
+		header = []byte{0x45, 0, 0, 20 + tcpHeader, 0, 0, 0, 0, 64, unix.IPPROTO_TCP, 0, 0}
+		binary.BigEndian.PutUint16(header[10:], ^sum(header, from, to))
+	} else {
+		header = []byte{0x60, 0, 0, 0, 0, tcpHeader, unix.IPPROTO_TCP, 64}
+	}
+	packet := slices.Concat(header, from, to, t)
+	return segment{from: clientSide, src: src, dst: dst, seq: uint32(src.Port()) << 16, flags: flagSYN, packet: packet}
+}
+
+// sum adds the 16-bit words of parts, each of an even length, as IP's checksum
+// does (RFC 1071).
+func sum(parts ...[]byte) uint16 {
+	var s uint32
+	for _, part := range parts {
+		for i := 0; i < len(part); i += 2 {
+			s += uint32(binary.BigEndian.Uint16(part[i:]))
+		}
+	}
+	for s > 0xffff {
+		s = s>>16 + s&0xffff
+	}
+	return uint16(s)
 }

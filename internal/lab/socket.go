@@ -199,6 +199,18 @@ func (k *socket) hearReset(ctx context.Context) error {
 	return err
 }
 
+// hearTimeout waits until the kernel has given the peer up.
+func (k *socket) hearTimeout(ctx context.Context) error {
+	n, err := k.read(ctx)
+	if errors.Is(err, unix.ETIMEDOUT) {
+		return nil
+	}
+	if err == nil {
+		err = fmt.Errorf("read: %d bytes instead of ETIMEDOUT", n)
+	}
+	return err
+}
+
 func (k *socket) read(ctx context.Context) (int, error) {
 	var b [64]byte
 	return k.readInto(ctx, b[:])
@@ -233,6 +245,22 @@ func (k *socket) abort() error {
 		return fmt.Errorf("set SO_LINGER: %w", err)
 	}
 	return k.close()
+}
+
+// vanish closes as a crash of the host would: no packet tells of it
+// (TCP_REPAIR: net/ipv4/tcp.c, __tcp_close).
+func (k *socket) vanish() error {
+	if err := k.set(unix.SOL_TCP, unix.TCP_REPAIR, 1); err != nil {
+		return err
+	}
+	return k.close()
+}
+
+func (k *socket) set(level, option, value int) error {
+	if err := unix.SetsockoptInt(k.fd, level, option, value); err != nil {
+		return fmt.Errorf("set socket option %d of level %d: %w", option, level, err)
+	}
+	return nil
 }
 
 // state asks the kernel for the socket's state (TCP_INFO).

@@ -182,8 +182,17 @@ func (st *stage) serverAddr() netip.AddrPort {
 	return netip.AddrPortFrom(st.net.serverAddr, serverPort)
 }
 
-// listen opens the story's listener.
+// listen opens the story's listener, whose queues have room for everybody.
 func (st *stage) listen() error {
+	if err := st.listenWith(backlog); err != nil {
+		return err
+	}
+	st.truth.Listeners[len(st.truth.Listeners)-1].Backlog = 0 // of no importance
+	return nil
+}
+
+// listenWith opens the story's listener.
+func (st *stage) listenWith(backlog int) error {
 	k, err := st.socket(st.net.server)
 	if err != nil {
 		return err
@@ -198,7 +207,7 @@ func (st *stage) listen() error {
 	cookie, err := k.cookie()
 	st.truth.Listeners = append(st.truth.Listeners, TruthListener{
 		Addr: st.serverAddr(), Cookie: cookie, NetNS: st.net.server.inode,
-		States: listening, PID: os.Getpid(),
+		States: listening, PID: os.Getpid(), Backlog: backlog,
 	})
 	return err
 }

@@ -22,6 +22,9 @@ type Truth struct {
 	Listeners []TruthListener `json:"listeners,omitempty"`
 	Conns     []TruthConn     `json:"conns,omitempty"` // in the order of their connect(); none for churn
 
+	Failures []Failure `json:"failures,omitempty"` // of system calls, where the story is about them
+	Finding  *Finding  `json:"finding,omitempty"`  // what a diagnosis must say of it, if it says anything
+
 	Elapsed time.Duration `json:"elapsed_ns"`          // of the traffic
 	Rate    float64       `json:"per_second,omitzero"` // churn: Count by Elapsed
 }
@@ -51,6 +54,23 @@ type NetNS struct {
 // called from Params.Held only, while the namespace lives.
 func (n *NetNS) Do(f func() error) error { return n.ns.do(f) }
 
+// A Failure is a system call that failed in one process, so many times.
+type Failure struct {
+	Op    string `json:"op"`    // connect, accept
+	Errno string `json:"errno"` // EMFILE
+	PID   int    `json:"pid"`
+	Comm  string `json:"comm"`
+	Count int    `json:"count"`
+}
+
+// A Finding says what is wrong in a story, whose it is and how often it was.
+type Finding struct {
+	Rule  string `json:"rule"` // Story.Rule
+	PID   int    `json:"pid"`
+	Comm  string `json:"comm"`
+	Count int    `json:"count"` // of the connections or calls that it is about
+}
+
 // A TruthListener is a listening socket of a story. Its states are
 // CLOSE LISTEN CLOSE.
 type TruthListener struct {
@@ -59,6 +79,8 @@ type TruthListener struct {
 	NetNS  uint32         `json:"netns"`
 	States []string       `json:"states"`
 	PID    int            `json:"pid,omitzero"` // of who listens
+
+	Backlog int `json:"backlog,omitzero"` // of listen(), where it matters
 }
 
 // A TruthConn is one connection, seen from both ends. What the story cannot
@@ -84,6 +106,7 @@ type TruthConn struct {
 	ReaderPID       int    `json:"reader_pid,omitzero"` // the first to read at the server's end
 	ClientCloserPID int    `json:"client_closer_pid,omitzero"`
 	ServerCloserPID int    `json:"server_closer_pid,omitzero"`
+	ServerFD        int    `json:"server_fd,omitzero"` // the accepter's descriptor, where it keeps it
 
 	// ClientStates and ServerStates are all states that the end goes
 	// through, first to last: its request and timewait sockets included, the
@@ -114,6 +137,8 @@ type TruthConn struct {
 
 	// Resets are the RSTs, in order, of stories that are about them.
 	Resets []TruthReset `json:"resets,omitempty"`
+
+	unserved bool // no actor has it, though actors serve the others
 }
 
 // forgetAged leaves out why timewait sockets ended, if the run lasted so long

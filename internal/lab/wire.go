@@ -65,7 +65,7 @@ func (w *wire) fail(err error) {
 	}
 }
 
-// setRule is called before the first packet.
+// setRule makes r the rule for what enters the wire from now on.
 func (w *wire) setRule(r rule) { w.locked(func() { w.rule = r }) }
 
 // open lets everything pass from now on, copies of what was lost too.
