@@ -74,6 +74,9 @@ func (w *acceptOverflowWatcher) change(c *conn.Change) {
 func (w *acceptOverflowWatcher) note(x *entry[acceptOverflow], id event.ID, c *conn.Change, client netip.AddrPort) {
 	x.note(w.e, id, c.Time)
 	x.count = max(x.data.full, x.data.reset)
+	if at := (listenPort{id.NetNS, x.data.at.Port()}); len(w.e.overflown) < maxProcesses {
+		w.e.overflown[at] = true
+	}
 	if client.IsValid() {
 		x.data.clients.add(client.Addr().Unmap())
 	}

@@ -39,6 +39,7 @@ type ruleCase struct {
 type sysctls map[string]string
 
 func (y sysctls) Sysctl(_ uint32, name string) string { return y[name] }
+func (y sysctls) Forget(uint32)                       {}
 
 // The cases of each rule stand in the test beside it.
 var cases = map[string][]ruleCase{

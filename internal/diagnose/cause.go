@@ -59,20 +59,25 @@ type cause struct {
 	told     telling
 }
 
+// seen says that something happened in a namespace, at a time.
+func (c *cause) seen(e *Engine, netns uint32, at event.Time) {
+	if c.first == 0 {
+		c.first, c.netns = at, netns
+	}
+	c.first, c.last = min(c.first, at), max(c.last, at)
+	if netns != c.netns {
+		c.spread = true
+	}
+	e.touch(c)
+}
+
 // note counts one more, of a connection, at a time.
 func (c *cause) note(e *Engine, id event.ID, at event.Time) {
 	c.count++
-	if c.first == 0 {
-		c.first, c.netns = at, id.NetNS
-	}
-	c.first, c.last = min(c.first, at), max(c.last, at)
-	if id.NetNS != c.netns {
-		c.spread = true
-	}
+	c.seen(e, id.NetNS, at)
 	if id.Cookie != 0 && len(c.conns) < maxConns {
 		c.conns = append(c.conns, id)
 	}
-	e.touch(c)
 }
 
 // touch says that c's figures have changed.
@@ -130,6 +135,7 @@ func (b *book[D]) entry(k key, p *process) *entry[D] {
 	x := &entry[D]{cause: cause{rule: b.rule, key: k, id: k.id(b.rule), process: p}}
 	x.cause.describe = func(f *Finding) { b.describe(x, f) }
 	b.entries[k] = x
+	b.e.forget(k.netns) // what it quotes shall be as it is now
 	b.e.causes = append(b.e.causes, &x.cause)
 	return x
 }

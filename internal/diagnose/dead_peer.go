@@ -128,6 +128,9 @@ func (w *deadPeerWatcher) describe(x *entry[death], f *Finding) {
 	}
 	f.Summary = connections(x.count) + " to " + endpoint(d.at) + " without a sign of life: " + digits(d.timedOut) + " given up (ETIMEDOUT), " +
 		digits(d.silent) + " still trying"
+	if n := int64(x.count) - int64(d.timedOut) - int64(d.silent); n > 0 {
+		f.Summary += ", " + digits(n) + " ended otherwise"
+	}
 	f.Cause = "what we send is not acknowledged"
 	switch {
 	case d.timedOut > 0 && d.keepalive == d.timedOut:

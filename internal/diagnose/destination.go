@@ -85,7 +85,7 @@ func (d *destinations) of(c *conn.Connection) *destination {
 	if c.Role == conn.Server || c.Remote.Port() == 0 || c.Listener() {
 		return nil
 	}
-	if c.Role == conn.RoleUnknown && !d.likely(c) {
+	if c.Role == conn.RoleUnknown && !d.chosen(c) {
 		return nil
 	}
 	k := destinationKey{c.ID.NetNS, netip.AddrPortFrom(c.Remote.Addr().Unmap(), c.Remote.Port())}
@@ -97,12 +97,10 @@ func (d *destinations) of(c *conn.Connection) *destination {
 	return x
 }
 
-// likely reports whether a connection older than the trace has a port that
-// connect() chose.
-func (d *destinations) likely(c *conn.Connection) bool {
-	low, high := d.e.ports(c.ID.NetNS)
-	port := int(c.Local.Port())
-	return low <= port && port <= high
+// chosen reports whether a connection's local port is of those that connect()
+// chooses. One that the process bound itself, outside of them, takes none away.
+func (d *destinations) chosen(c *conn.Connection) bool {
+	return d.e.ports(c.ID.NetNS).has(c.Local.Port())
 }
 
 func (d *destinations) change(c *conn.Change) {
@@ -116,6 +114,10 @@ func (d *destinations) change(c *conn.Change) {
 		return
 	}
 	x.used = c.Time
+	x.attempt(d.e, c)
+	if !d.chosen(c.Conn) {
+		return
+	}
 	switch {
 	case c.Kind == conn.Ended && c.Conn.State != tcp.Close:
 		x.leave(c.Conn.State) // nobody saw its end
@@ -125,12 +127,26 @@ func (d *destinations) change(c *conn.Change) {
 	case c.Old.Valid() && c.Old != tcp.Close:
 		x.leave(c.Old)
 	}
-	x.enter(d.e, c)
+	x.enter(c)
+}
+
+// attempt counts calls of connect(), and those that succeed.
+func (x *destination) attempt(e *Engine, c *conn.Change) {
+	switch {
+	case c.Kind != conn.Transition:
+	case c.Old == tcp.Close && c.New == tcp.SynSent:
+		x.connects.add(c.Time)
+		if p := e.ownerOf(c.Conn); p != nil {
+			x.processes.add(p)
+		}
+	case c.Old == tcp.SynSent && c.New == tcp.Established:
+		x.succeeded++
+	}
 }
 
 func (x *destination) leave(s tcp.State) { x.states[s] = max(0, x.states[s]-1) }
 
-func (x *destination) enter(e *Engine, c *conn.Change) {
+func (x *destination) enter(c *conn.Change) {
 	switch {
 	case c.New == tcp.Close && c.Old == tcp.TimeWait && c.Cause == event.CauseExpired && c.InStateKnown:
 		x.timeWait.count++
@@ -138,13 +154,6 @@ func (x *destination) enter(e *Engine, c *conn.Change) {
 		return
 	case !c.New.Valid() || c.New == tcp.Close:
 		return
-	case c.Old == tcp.Close:
-		x.connects.add(c.Time)
-		if p := e.ownerOf(c.Conn); p != nil {
-			x.processes.add(p)
-		}
-	case c.New == tcp.Established && c.Old == tcp.SynSent:
-		x.succeeded++
 	case c.New == tcp.TimeWait:
 		x.entering.add(c.Time)
 		if len(x.conns) == maxConns {

@@ -38,6 +38,8 @@ type Engine struct {
 	peers        peers
 	destinations destinations
 	attempts     attempts
+	ranges       map[uint32]portRange
+	overflown    map[listenPort]bool // listeners whose accept queue was full
 
 	now   event.Time
 	due   event.Time // of the next tick
@@ -56,6 +58,7 @@ func New(options Options) *Engine {
 	e := &Engine{
 		options: options, rules: Rules(),
 		processes: map[uint32]*process{}, listeners: map[listenPort]*process{},
+		ranges: map[uint32]portRange{}, overflown: map[listenPort]bool{},
 	}
 	e.peers.init()
 	e.destinations.init(e)

@@ -87,8 +87,7 @@ func (w *exhaustionWatcher) note(x *entry[exhaustion], id event.ID, at event.Tim
 
 func (w *exhaustionWatcher) describe(x *entry[exhaustion], f *Finding) {
 	d := &x.data
-	low, high := w.e.ports(x.key.netns)
-	size := high - low + 1
+	size := w.e.ports(x.key.netns).size()
 	f.Severity = Critical
 	f.Summary = several(x.count, "connect()", "calls of connect()") + " to " + endpoint(d.at) + " found no local port (EADDRNOTAVAIL)"
 	f.Cause = "all " + digits(size) + " ports of ip_local_port_range are taken towards that address"

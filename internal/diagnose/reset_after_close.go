@@ -14,9 +14,18 @@ var resetAfterClose = Rule{
 	Cost: "Longer time limits hold more idle connections open.",
 	More: "tcptrace watch --pid PID --kind reset",
 	begin: func(e *Engine, r *Rule) watcher {
-		return newReset(e, r, sentFor(conn.ResetAfterClose), func(_ *Engine, x *entry[resets], f *Finding) {
+		return newReset(e, r, pickAfterClose, func(_ *Engine, x *entry[resets], f *Finding) {
 			f.Summary = connections(x.count) + " got data after our process had closed: answered by RST" + share(x)
 			f.Cause = "the peer still sent when our side had closed"
 		})
 	},
+}
+
+// pickAfterClose leaves out what a RST sent before explains: that did not reach
+// the peer.
+func pickAfterClose(c *conn.Change) (string, bool) {
+	if c.Kind != conn.ResetSent || c.Reset.Cause != conn.ResetAfterClose {
+		return "", false
+	}
+	return "", c.Conn == nil || c.Conn.ResetCause == conn.ResetCauseNone || c.Conn.ResetCause == conn.ResetAfterClose
 }

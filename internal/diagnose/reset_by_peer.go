@@ -1,6 +1,8 @@
 package diagnose
 
 import (
+	"slices"
+
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/tcp"
 )
@@ -12,7 +14,7 @@ var resetByPeer = Rule{
 		" state says at which point: in ESTABLISHED the peer crashed, gave up or closed with data unread; in CLOSE_WAIT or LAST_ACK it" +
 		" closed for good while we still had something to say.",
 	When: "A RST came for a connection of the process; one that answers a SYN is connect-refused. Where the other end is on this host, its" +
-		" own finding says why, and this is information." + resetWhen,
+		" own finding says why, if there is a rule about that, and this is information." + resetWhen,
 	Evidence: append([]Term{{"why", "the cause, where the other end is on this host"}}, resetEvidence...),
 	Advice: "Look at the peer: its log, or tcptrace why on its host, says which of its processes reset and why. Many at the same age of a" +
 		" connection point to a time limit in a proxy or a firewall.",
@@ -31,7 +33,12 @@ var resetByPeer = Rule{
 	Limits: "A RST that the network made up looks like the peer's, if the peer is on another host.",
 }
 
-func describeResetByPeer(_ *Engine, x *entry[resets], f *Finding) {
+// named reports whether a rule has that name.
+func (e *Engine) named(name string) bool {
+	return slices.ContainsFunc(e.rules, func(r *Rule) bool { return r.Name == name })
+}
+
+func describeResetByPeer(e *Engine, x *entry[resets], f *Finding) {
 	f.Summary = connections(x.count) + " reset by the peer, in " + stateWords(&x.data.states) + share(x)
 	f.Cause = "the peer, or a firewall between, sent a RST"
 	switch {
@@ -40,7 +47,9 @@ func describeResetByPeer(_ *Engine, x *entry[resets], f *Finding) {
 	case x.data.cause == conn.ResetFirewall:
 		f.Cause = "a firewall on this host sent a RST: the other end, which is here too, did not"
 	default:
-		f.Severity = Info
+		if e.named(x.key.word) {
+			f.Severity = Info
+		}
 		f.Cause = "the other end is on this host; there it is " + x.key.word
 	}
 	(*figures)(&f.Evidence).word("why", x.key.word)

@@ -3,6 +3,9 @@ package diagnose
 import (
 	"strconv"
 	"strings"
+	"time"
+
+	"github.com/tcptrace/tcptrace/internal/event"
 )
 
 // Settings are the sysctls in force. A nil Settings knows none.
@@ -11,6 +14,10 @@ type Settings interface {
 	// "net.ipv4.tcp_fin_timeout", in a network namespace; "" where it is not
 	// known.
 	Sysctl(netns uint32, name string) string
+
+	// Forget says that what is known of a namespace may be out of date: it is
+	// to be read again.
+	Forget(netns uint32)
 }
 
 // Names of the sysctls that rules ask for. Where a rule speaks of one, it
@@ -68,15 +75,46 @@ func (e *Engine) quote(f *Finding, netns uint32, names ...string) {
 	}
 }
 
-// ports returns the bounds of the ports that connect() takes from.
-func (e *Engine) ports(netns uint32) (low, high int) {
-	parts := strings.Fields(e.sysctl(netns, sysctlPortRange))
+// A portRange is what connect() takes local ports from.
+type portRange struct {
+	low, high int
+	at        event.Time // when it was read
+}
+
+func (r portRange) size() int            { return r.high - r.low + 1 }
+func (r portRange) has(port uint16) bool { return r.low <= int(port) && int(port) <= r.high }
+
+// ports returns the range of a namespace, as it was a second ago or later.
+func (e *Engine) ports(netns uint32) portRange {
+	r, ok := e.ranges[netns]
+	if ok && e.now.Sub(r.at) < time.Second {
+		return r
+	}
+	if !ok && len(e.ranges) >= maxProcesses {
+		clear(e.ranges)
+	}
+	r = parseRange(e.sysctl(netns, sysctlPortRange))
+	r.at = e.now
+	e.ranges[netns] = r
+	return r
+}
+
+func parseRange(value string) portRange {
+	parts := strings.Fields(value)
 	if len(parts) == 2 {
 		low, errLow := strconv.Atoi(parts[0])
 		high, errHigh := strconv.Atoi(parts[1])
 		if errLow == nil && errHigh == nil && low > 0 && low <= high {
-			return low, high
+			return portRange{low: low, high: high}
 		}
 	}
-	return 32768, 60999 // the kernel's default
+	return portRange{low: 32768, high: 60999} // the kernel's default
+}
+
+// forget has the sysctls of a namespace read again.
+func (e *Engine) forget(netns uint32) {
+	delete(e.ranges, netns)
+	if e.options.Settings != nil && netns != 0 {
+		e.options.Settings.Forget(netns)
+	}
 }

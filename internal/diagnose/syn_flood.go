@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
-	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/tcp"
 )
 
@@ -91,7 +90,7 @@ func (w *synFloodWatcher) change(c *conn.Change) {
 		if c.Event.Remote.IsValid() {
 			x.data.remotes.add(c.Event.Remote.Addr().Unmap())
 		}
-		x.note(w.e, event.ID{NetNS: c.Event.ID.NetNS}, c.Time)
+		x.seen(w.e, c.Event.ID.NetNS, c.Time)
 	case c.Kind == conn.Transition && c.Old == tcp.SynRecv && c.New == tcp.Established && c.InStateKnown && c.InState == 0:
 		// Made from a cookie: it was never half open here.
 		k := key{pid: w.e.listener(c.Conn.ID.NetNS, c.Conn.Local.Port()).pid(), netns: c.Conn.ID.NetNS, at: netip.AddrPortFrom(anywhere, c.Conn.Local.Port())}
@@ -111,8 +110,13 @@ func (w *synFloodWatcher) describe(x *entry[held], f *Finding) {
 	case h.peak >= halfOpenMany, extra.full > 0:
 		f.Severity = Warning
 	}
-	f.Summary = several(x.count, "handshake", "handshakes") + " at " + endpoint(extra.at) + " never completed by the client, from " +
-		several(len(h.remotes.counts), "source", "sources")
+	if x.count == 0 {
+		f.Count = extra.full
+		f.Summary = several(extra.full, "SYN", "SYNs") + " met a full SYN queue at " + endpoint(extra.at)
+	} else {
+		f.Summary = several(x.count, "handshake", "handshakes") + " at " + endpoint(extra.at) + " never completed by the client, from " +
+			several(len(h.remotes.counts), "source", "sources")
+	}
 	f.Cause = "SYN-ACKs are not answered: the sources do not exist, or do not get them"
 	if extra.full > 0 {
 		f.Cause += "; the SYN queue was full " + several(extra.full, "time", "times")

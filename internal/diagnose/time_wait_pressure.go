@@ -136,8 +136,7 @@ func (w *timeWaitPressureWatcher) client(d *destination) {
 		return
 	}
 	netns := d.key.netns
-	low, high := w.e.ports(netns)
-	size := high - low + 1
+	size := w.e.ports(netns).size()
 	if held*100 < size*timeWaitFew {
 		return
 	}

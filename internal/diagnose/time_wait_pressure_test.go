@@ -52,6 +52,10 @@ var timeWaitPressureCases = []ruleCase{{
 	want:    []string{"info 907 shop"},
 	says:    []string{"tcp_tw_reuse lets connect() take these ports again"},
 }, {
+	name:   "ports that the process binds itself",
+	events: lives(907, 5*ms, serverAt), until: 8 * s,
+	sysctls: sysctls{"net.ipv4.ip_local_port_range": "60999 60999"},
+}, {
 	name:   "2,003 connections",
 	events: lives(2003, 1*ms, serverAt), until: 30 * s,
 }}

@@ -66,6 +66,14 @@ func (r *Reader) Sysctl(netns uint32, name string) string {
 	return v.of[name]
 }
 
+// Forget has the sysctls of a namespace read again when one is asked for.
+func (r *Reader) Forget(netns uint32) {
+	if v, ok := r.known[netns]; ok {
+		v.at = time.Time{}
+		r.known[netns] = v
+	}
+}
+
 func (r *Reader) read(netns uint32) (map[string]string, error) {
 	ns, ok := r.resolver.NetNS(netns)
 	if !ok {

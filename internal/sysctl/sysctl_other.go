@@ -17,3 +17,6 @@ func (r *Reader) Close() error { return nil }
 
 // Sysctl knows none.
 func (r *Reader) Sysctl(uint32, string) string { return "" }
+
+// Forget does nothing.
+func (r *Reader) Forget(uint32) {}
