@@ -50,6 +50,12 @@ func listText(w io.Writer, stories []lab.Story) error {
 				return err
 			}
 		}
+		if s.Rule == "" {
+			continue
+		}
+		if _, err := fmt.Fprintf(w, "    finding %s\n", s.Rule); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -58,6 +64,7 @@ func listText(w io.Writer, stories []lab.Story) error {
 type storyRecord struct {
 	Story        string             `json:"story"`
 	Doc          string             `json:"doc"`
+	Rule         string             `json:"rule,omitempty"` // the finding that it is about
 	ClientStates []string           `json:"client_states,omitempty"`
 	ServerStates []string           `json:"server_states,omitempty"`
 	Transitions  []transitionRecord `json:"transitions"`
@@ -75,7 +82,7 @@ func listJSON(w io.Writer, stories []lab.Story) error {
 	enc := json.NewEncoder(w)
 	for _, s := range stories {
 		r := storyRecord{
-			Story: s.Name, Doc: s.Doc, Networks: s.Networks, Hold: s.Hold, Takes: s.Takes,
+			Story: s.Name, Doc: s.Doc, Rule: s.Rule, Networks: s.Networks, Hold: s.Hold, Takes: s.Takes,
 			ClientStates: s.ClientStates(), ServerStates: s.ServerStates(),
 		}
 		for _, t := range s.Transitions() {

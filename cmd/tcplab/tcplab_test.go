@@ -75,6 +75,7 @@ func TestList_Text(t *testing.T) {
 	}
 	const want = `refused: the client connects to a port where nobody listens
     client  CLOSE SYN_SENT CLOSE
+    finding connect-refused
 `
 	if !strings.Contains(out, want) {
 		t.Errorf("no\n%s\nin\n%s", want, out)

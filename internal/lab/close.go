@@ -30,6 +30,7 @@ func closeStories() []Story {
 	}, {
 		Name:     "half-close",
 		Doc:      "the client shuts down its sending side and stays in FIN_WAIT2 with its socket, until the server closes",
+		Rule:     "fin-wait2-stuck",
 		Client:   path(opened, closesFirst),
 		Server:   path(accepted, closesSecond),
 		Networks: everywhere,
@@ -39,6 +40,7 @@ func closeStories() []Story {
 	}, {
 		Name:     "close-wait",
 		Doc:      "the client closes, the server does not and stays in CLOSE_WAIT",
+		Rule:     "close-wait-leak",
 		Client:   path(opened, closesFirst),
 		Server:   path(accepted, closesSecond),
 		Networks: everywhere,
@@ -49,6 +51,7 @@ func closeStories() []Story {
 	}, {
 		Name:     "orphan-fin-wait2",
 		Doc:      "the client closes, the server does not: the client's orphan gives up FIN_WAIT2 after tcp_fin_timeout, 3 s",
+		Rule:     "fin-wait2-stuck",
 		Client:   path(opened, []tcp.State{tcp.FinWait1, tcp.FinWait2, tcp.Close}),
 		Server:   path(accepted, closesSecond),
 		Networks: everywhere,
@@ -70,6 +73,7 @@ func closeStories() []Story {
 	}, {
 		Name:     "simultaneous-close",
 		Doc:      "both ends close at once and their FINs cross",
+		Rule:     "simultaneous-close",
 		Client:   path(opened, crossedFIN),
 		Server:   path(accepted, crossedFIN),
 		Networks: []Network{Wire},
@@ -148,6 +152,9 @@ func (st *stage) halfClose(ctx context.Context, pairs []*pair, fin func(*socket)
 	all := time.Now()
 	for i := range begun {
 		begun[i].begunBefore = all
+	}
+	if err := st.ours(len(pairs)); err != nil {
+		return nil, err
 	}
 	if err := st.held(); err != nil {
 		return nil, err
@@ -241,6 +248,9 @@ func playSimultaneousClose(ctx context.Context, st *stage) error {
 			return err
 		}
 		st.ended(pr, "fin", "fin").TimeWaitCause = "netns_exit"
+	}
+	if err := st.ours(2 * st.p.N); err != nil { // both ends
+		return err
 	}
 	return st.rest(ctx, 2*st.p.N)
 }

@@ -33,12 +33,14 @@ func handshakeStories() []Story {
 	return []Story{{
 		Name:     "refused",
 		Doc:      "the client connects to a port where nobody listens",
+		Rule:     "connect-refused",
 		Client:   givenUp,
 		Networks: everywhere,
 		play:     playRefused,
 	}, {
 		Name:     "syn-unanswered",
 		Doc:      "the client's SYN and its one retransmit are lost: connect() times out after 3 s",
+		Rule:     "connect-timeout",
 		Client:   givenUp,
 		Networks: []Network{Wire},
 		Takes:    synTimeout,
@@ -78,6 +80,7 @@ func handshakeStories() []Story {
 	}, {
 		Name:     "simultaneous-open",
 		Doc:      "both ends bind and connect to each other and their SYNs cross; the client closes first",
+		Rule:     "simultaneous-open",
 		Client:   path(crossedSYN, closesFirst),
 		Server:   path(crossedSYN, closesSecond),
 		Networks: []Network{Wire},
@@ -95,7 +98,11 @@ func playRefused(ctx context.Context, st *stage) error {
 			return err
 		}
 	}
-	return st.await(ctx, census{})
+	return errors.Join(
+		st.failed(Failure{Op: "connect", Errno: "ECONNREFUSED", Count: st.p.N}),
+		st.ours(st.p.N),
+		st.await(ctx, census{}),
+	)
 }
 
 // fails waits for the client's connect() to fail with want, and closes it.
@@ -121,6 +128,10 @@ func playUnanswered(ctx context.Context, st *stage) error {
 		return err
 	}
 	if err := st.held(); err != nil {
+		return err
+	}
+	err = errors.Join(st.failed(Failure{Op: "connect", Errno: "ETIMEDOUT", Count: st.p.N}), st.ours(st.p.N))
+	if err != nil {
 		return err
 	}
 	for i, pr := range pairs {
@@ -211,6 +222,9 @@ func playSimultaneousOpen(ctx context.Context, st *stage) error {
 			return err
 		}
 		st.ended(pr, "fin", "fin").TimeWaitCause = "netns_exit"
+	}
+	if err := st.ours(2 * st.p.N); err != nil { // both ends
+		return err
 	}
 	return st.rest(ctx, st.p.N)
 }

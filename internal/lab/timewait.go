@@ -79,6 +79,7 @@ func timeWaitStories() []Story {
 	}, {
 		Name:     "time-wait-overflow",
 		Doc:      "tcp_max_tw_buckets is half the connections: the others skip TIME_WAIT and go from FIN_WAIT2 to CLOSE",
+		Rule:     "time-wait-overflow",
 		Client:   path(opened, closesFirst),
 		Server:   path(accepted, closesSecond),
 		Networks: everywhere,
@@ -243,6 +244,9 @@ func playOverflow(ctx context.Context, st *stage) error {
 			c.TimeWaitCause, c.ClientEnd = "overflow", "overflow"
 			c.ClientStates = names(path(opened, []tcp.State{tcp.FinWait1, tcp.FinWait2, tcp.Close}))
 		}
+	}
+	if err := st.ours(st.p.N - room); err != nil {
+		return err
 	}
 	return st.rest(ctx, room)
 }
