@@ -9,12 +9,12 @@ mkdir -p /dev/net /sys/fs/cgroup /sys/kernel/tracing
 [ -e /dev/net/tun ] || mknod /dev/net/tun c 10 200
 mount -t cgroup2 cgroup /sys/fs/cgroup
 mount -t tracefs tracefs /sys/kernel/tracing
-echo 0 >/sys/kernel/tracing/options/record-cmd # rewrites the scheduler's code each time
 mount -t bpf bpf /sys/fs/bpf
 mount -t tmpfs tmp /tmp
-for module in /modules/*.ko; do insmod "$module"; done
+for module in veth tun inet_diag tcp_diag; do insmod /modules/$module.ko; done
 ip link set lo up
 ulimit -n 16384
+export TCPLAB_UNSHIELDED=1
 
 results=/dev/ttyS1
 stty -F $results raw -echo

@@ -26,7 +26,7 @@ var kernels = []kernel{
 const metapackage = "linux-image-cloud-amd64"
 
 // modules are what the stories need of a kernel beside its image.
-var modules = []string{"veth", "tun"}
+var modules = []string{"veth", "tun", "inet_diag", "tcp_diag"}
 
 // lookup finds the kernels with these names; none means all.
 func lookup(names []string) ([]kernel, error) {

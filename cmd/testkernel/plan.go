@@ -29,12 +29,34 @@ func compile(ctx context.Context, cache string) ([]string, error) {
 	return []string{probe, tracer}, nil
 }
 
+// stories show each state, end and cause once: what a short run plays, with one
+// family for each way of seeing minisockets. A full run plays all that there are,
+// with both.
+const stories = "client-close|half-close|close-wait|orphan-fin-wait2|orphan-fin-wait2-fin|simultaneous-close" +
+	"|reset-linger|reset-unread|time-wait-netns-exit|time-wait-reuse-connect|time-wait-reuse-ephemeral|time-wait-reuse-syn" +
+	"|time-wait-reset|time-wait-overflow|refused|syn-unanswered|slow-handshake|reset-in-handshake|handshake-abandoned|simultaneous-open"
+
+// family is the one that a short run plays.
+var family = map[mode]string{"fentry": "ipv4", "timers": "ipv6"}
+
 // patterns are the tests of internal/probe that show something of a kernel, as
 // go test -run has them. The others run on every host.
-var patterns = []string{
-	"^(TestLive_Stories|TestLive_Causes_BesideOtherTracers|TestLive_TinyRing_ReceivedAndLostAreWhatWasSent|TestOpen_HooksByNameAndByDefault)$",
-	"^(TestLive_Owners|TestLive_Owners_ExactAccept)$/^(prefork|threads|fd-passing|io-uring-accept)$/^veth$/^ipv4$",
-	"^(TestLive_MidTrace|TestLive_Owners_BeforeTheEnd)$",
+func (o *options) patterns(m mode) []string {
+	if o.run != "" {
+		return []string{o.run}
+	}
+	if o.short {
+		return []string{
+			"^TestLive_Stories$/^(" + stories + ")$/" + family[m],
+			"^TestOpen_HooksByNameAndByDefault$",
+			"^TestLive_Owners$/^(threads|fd-passing|io-uring-accept)$/^veth$/^ipv4$",
+		}
+	}
+	return []string{
+		"^(TestLive_Stories|TestLive_Causes_BesideOtherTracers|TestLive_TinyRing_ReceivedAndLostAreWhatWasSent|TestOpen_HooksByNameAndByDefault)$",
+		"^TestLive_(Owners|Owners_ExactAccept)$/^(prefork|threads|fd-passing|io-uring-accept)$/^veth$/^ipv4$",
+		"^TestLive_(MidTrace|Owners_BeforeTheEnd)$",
+	}
 }
 
 // longTests take a minute, waiting; so they wait at the same time.
@@ -44,17 +66,13 @@ const longTests = "^TestLive_Stories$/^time-wait-expiry$"
 // minisockets that the kernel has, what doctor says of it, what the verifier
 // makes of each program, and the live tests.
 func script(o *options) string {
-	which := patterns
-	if o.run != "" {
-		which = []string{o.run}
-	}
 	var b strings.Builder
 	for _, m := range modes {
 		fmt.Fprintf(&b, "if tcptrace doctor --hooks %s >/dev/null 2>/tmp/why; then\n", m)
 		fmt.Fprintf(&b, "\tsuite doctor/%[1]s tcptrace doctor --hooks %[1]s -o json\n", m)
-		probe := fmt.Sprintf("probe.test -hooks %s -test.v -test.timeout 9m", m)
+		probe := fmt.Sprintf("probe.test -hooks %s -test.v -test.timeout 20m", m)
 		fmt.Fprintf(&b, "\tsuite verifier/%s %s -test.run '^TestPrograms_Verified$'\n", m, probe)
-		for i, pattern := range which {
+		for i, pattern := range o.patterns(m) {
 			fmt.Fprintf(&b, "\tsuite live%d/%s %s -test.short -test.run '%s'\n", i+1, m, probe, pattern)
 		}
 		fmt.Fprintf(&b, "else\n\tcat /tmp/why >$results\n\techo '@absent %s' >$results\nfi\n", m)

@@ -21,10 +21,18 @@ import (
 // tracepoints alike, batches of 64 packets). What a test then misses says
 // nothing about what it tests.
 
+// unshieldedVar says, if it is set, that whoever made this machine knows that
+// its process 1 is not shielded. To find out takes an emulated one seconds.
+const unshieldedVar = "TCPLAB_UNSHIELDED"
+
 // Unshielded calls run, which plays a story and traces it. If packets were
 // handled on the time of process 1 meanwhile, it calls run again, a few times
 // at most, and says so to logf.
 func Unshielded(logf func(format string, args ...any), run func()) {
+	if os.Getenv(unshieldedVar) != "" {
+		run()
+		return
+	}
 	const attempts = 5
 	for attempt := 1; ; attempt++ {
 		witness, err := openWitness(1)
