@@ -64,9 +64,20 @@ func (s *resetsSeen) change(c *conn.Change) {
 	s.resets = append(s.resets, r)
 }
 
-func watchResets(t *testing.T, story lab.Story, params lab.Params) (*lab.Truth, *resetsSeen) {
+func newResetsSeen() *resetsSeen {
+	return &resetsSeen{tracker: conn.New(conn.Options{}), ends: map[[2]netip.AddrPort]string{}}
+}
+
+func (s *resetsSeen) handle(ev *event.Event) {
+	s.last = ev.Time
+	s.tracker.Handle(ev, s.change)
+}
+
+// watchResets plays a story, and returns what is said of its RSTs, and what
+// would be on a kernel that gives no reason for them.
+func watchResets(t *testing.T, story lab.Story, params lab.Params) (truth *lab.Truth, seen, without *resetsSeen) {
 	t.Helper()
-	s := &resetsSeen{tracker: conn.New(conn.Options{}), ends: map[[2]netip.AddrPort]string{}}
+	seen, without = newResetsSeen(), newResetsSeen()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	done := make(chan error, 1)
@@ -79,14 +90,18 @@ func watchResets(t *testing.T, story lab.Story, params lab.Params) (*lab.Truth, 
 		}
 		go func() {
 			done <- source.Run(ctx, func(ev *event.Event) {
-				s.last = ev.Time
-				s.tracker.Handle(ev, s.change)
+				copied := *ev
+				seen.handle(ev)
+				if copied.Kind == event.ResetSent {
+					copied.Reason = ""
+				}
+				without.handle(&copied)
 			})
 		}()
 		return nil
 	}
-	truth, err := story.Run(ctx, params)
-	if err != nil {
+	var err error
+	if truth, err = story.Run(ctx, params); err != nil {
 		t.Fatal(err)
 	}
 	cancel()
@@ -96,8 +111,10 @@ func watchResets(t *testing.T, story lab.Story, params lab.Params) (*lab.Truth, 
 	if err := source.Close(); err != nil {
 		t.Fatal(err)
 	}
-	s.tracker.Finish(s.last, s.change)
-	return truth, s
+	for _, s := range []*resetsSeen{seen, without} {
+		s.tracker.Finish(s.last, s.change)
+	}
+	return truth, seen, without
 }
 
 // resetsOf returns what must be said of the RSTs of one connection.
@@ -158,7 +175,9 @@ var otherResets = map[string][]lab.TruthReset{
 	"time-wait-reset":    {{From: "server", Cause: "reset-after-close", Lost: true}},
 }
 
-func (s *resetsSeen) compare(t *testing.T, truth *lab.Truth) {
+// compare holds what was said against the truth. On a kernel without reasons,
+// everything is inferred.
+func (s *resetsSeen) compare(t *testing.T, truth *lab.Truth, reasons bool) {
 	t.Helper()
 	if s.lost != 0 {
 		t.Errorf("%d events lost", s.lost)
@@ -180,12 +199,13 @@ func (s *resetsSeen) compare(t *testing.T, truth *lab.Truth) {
 				continue
 			}
 			if got, want := s.ends[[2]netip.AddrPort{end.local, end.remote}], endCause(c, who, end.end); got != want {
-				t.Errorf("%v: the %s's connection ended by %q, want %q", c.Client, who, got, want)
+				t.Errorf("with reasons %v: %v: the %s's connection ended by %q, want %q", reasons, c.Client, who, got, want)
 			}
 		}
 	}
 	said := map[saidReset]int{}
 	for _, r := range want {
+		r.Inferred = r.Inferred || !reasons
 		said[r]--
 	}
 	for _, r := range s.resets {
@@ -203,8 +223,8 @@ func (s *resetsSeen) compare(t *testing.T, truth *lab.Truth) {
 	}
 	slices.Sort(missing)
 	if len(missing) > 0 {
-		t.Errorf("%d RSTs said, want %d: more (+) or less (-) often said than told:\n%s",
-			len(s.resets), len(want), strings.Join(missing, "\n"))
+		t.Errorf("with reasons %v: %d RSTs said, want %d: more (+) or less (-) often said than told:\n%s",
+			reasons, len(s.resets), len(want), strings.Join(missing, "\n"))
 	}
 }
 
@@ -250,9 +270,10 @@ func TestLive_ResetCauses(t *testing.T) {
 						params.N = 3
 					}
 					var truth *lab.Truth
-					var seen *resetsSeen
-					lab.Unshielded(t.Logf, func() { truth, seen = watchResets(t, story, params) })
-					seen.compare(t, truth)
+					var seen, without *resetsSeen
+					lab.Unshielded(t.Logf, func() { truth, seen, without = watchResets(t, story, params) })
+					seen.compare(t, truth, true)
+					without.compare(t, truth, false)
 					if i == 0 && !ipv6 {
 						table = append(table, seen.table(story.Name)...)
 					}
