@@ -46,13 +46,19 @@
 //	            both; spurious: true where no segment was needed; undone: true
 //	            where the kernel found that itself
 //	reset       direction (sent, received), state, reason (the kernel's name),
-//	            actor. A RST sent without a socket has no conn
+//	            cause (conn.ResetCause), inferred: true where the kernel's
+//	            reason and the socket leave more than one, actor; peer, the
+//	            other end where that is on this host: its conn, netns, process,
+//	            and actor, who caused the RST there where that is another. A RST
+//	            sent without a socket has no conn, unless it was for one that is
+//	            known
 //	connection  opened, closed, lifetime_ns (or lifetime_at_least_ns);
 //	            accept_wait_ns, from the end of the handshake to accept(), where
 //	            accept() is seen; states, a list of {state, ns} in order, with at_least_ns in place of ns
 //	            where the begin was not seen, and states_cut, how many are left out
 //	            because there were too many; durations, {STATE: ns}, and
-//	            durations_at_least; end, error; bytes_sent (with those sent
+//	            durations_at_least; end, error; reset_cause and reset_inferred,
+//	            of the RST that ended it; bytes_sent (with those sent
 //	            again), bytes_acked, bytes_received: of payload; segs_out, segs_in, srtt_us; retransmits, {class:
 //	            n}, in segments; loss_episodes, spurious_episodes, and loss_ns, the time
 //	            that they cost, at least; closer, the process that closed it where that is another;
