@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"net/netip"
+	"strings"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
@@ -87,16 +88,21 @@ func (w *exhaustionWatcher) note(x *entry[exhaustion], id event.ID, at event.Tim
 
 func (w *exhaustionWatcher) describe(x *entry[exhaustion], f *Finding) {
 	d := &x.data
-	size := w.e.ports(x.key.netns).size()
+	ports := w.e.ports(x.key.netns)
 	f.Severity = Critical
 	f.Summary = several(x.count, "connect()", "calls of connect()") + " to " + endpoint(d.at) + " found no local port (EADDRNOTAVAIL)"
-	f.Cause = "all " + digits(size) + " ports of ip_local_port_range are taken towards that address"
+	f.Cause = "all ports of ip_local_port_range are taken towards that address"
+	if ports.known {
+		f.Cause = "all " + digits(ports.size()) + strings.TrimPrefix(f.Cause, "all")
+	}
 	if d.held > 0 {
 		f.Cause += ", " + digits(d.held) + " of them seen: " + d.states
 	}
 	v := (*figures)(&f.Evidence)
 	v.count("failed", int64(x.count))
-	v.count("ports", int64(size))
+	if ports.known {
+		v.count("ports", int64(ports.size()))
+	}
 	v.some("ports_in_use", int64(d.held))
 	v.word("states", d.states)
 	w.e.quote(f, x.key.netns, sysctlPortRange, sysctlReuse)

@@ -78,6 +78,7 @@ func (e *Engine) quote(f *Finding, netns uint32, names ...string) {
 // A portRange is what connect() takes local ports from.
 type portRange struct {
 	low, high int
+	known     bool       // else it is the kernel's default
 	at        event.Time // when it was read
 }
 
@@ -105,10 +106,10 @@ func parseRange(value string) portRange {
 		low, errLow := strconv.Atoi(parts[0])
 		high, errHigh := strconv.Atoi(parts[1])
 		if errLow == nil && errHigh == nil && low > 0 && low <= high {
-			return portRange{low: low, high: high}
+			return portRange{low: low, high: high, known: true}
 		}
 	}
-	return portRange{low: 32768, high: 60999} // the kernel's default
+	return portRange{low: 32768, high: 60999}
 }
 
 // forget has the sysctls of a namespace read again.

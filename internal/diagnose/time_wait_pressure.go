@@ -10,6 +10,7 @@ import (
 )
 
 const (
+	timeWaitLeast   = 10   // of a client, however small the range
 	timeWaitFew     = 10   // percent of the range: below, nothing is said
 	timeWaitMuch    = 50   // percent: a warning
 	timeWaitSoon    = 25   // percent: a warning if the range will not do
@@ -132,16 +133,17 @@ func (w *timeWaitPressureWatcher) tick() {
 
 func (w *timeWaitPressureWatcher) client(d *destination) {
 	held := d.states[tcp.TimeWait]
-	if held < 10 {
-		return
-	}
 	netns := d.key.netns
 	size := w.e.ports(netns).size()
-	if held*100 < size*timeWaitFew {
+	p := topProcess(&d.processes)
+	k := key{pid: p.pid(), netns: netns, at: d.key.remote, word: clientWord}
+	if held < timeWaitLeast || held*100 < size*timeWaitFew {
+		if x := w.book.entries[k]; x != nil {
+			x.data.now, x.data.inUse = held, d.held()
+		}
 		return
 	}
-	p := topProcess(&d.processes)
-	x := w.book.entry(key{pid: p.pid(), netns: netns, at: d.key.remote, word: clientWord}, p)
+	x := w.book.entry(k, p)
 	if x == nil {
 		return
 	}
@@ -207,7 +209,7 @@ func (w *timeWaitPressureWatcher) describe(x *entry[timeWaitFigures], f *Finding
 		f.Summary = fmt.Sprintf("%s ports in TIME_WAIT towards %s; %s of the %s of ip_local_port_range in use",
 			digits(d.peak), endpoint(d.at), digits(d.inUse), digits(d.size))
 		f.Cause = "our process, the client, closes first and opens " + fmt.Sprintf("%.0f", d.rate) +
-			" connections a second; each keeps its port for " + span(d.length) + " more"
+			" connections a second; each keeps its port for " + span(d.length)
 		switch {
 		case d.reuse:
 			f.Cause += ". tcp_tw_reuse lets connect() take these ports again after 1 s"
