@@ -77,6 +77,9 @@ func script(o *options) string {
 		}
 		fmt.Fprintf(&b, "else\n\tcat /tmp/why >$results\n\techo '@absent %s' >$results\nfi\n", m)
 	}
+	if o.run == "" {
+		b.WriteString(hostScript)
+	}
 	if !o.short && o.run == "" {
 		b.WriteString(longScript())
 	}
@@ -95,3 +98,34 @@ func longScript() string {
 	}
 	return b.String()
 }
+
+// Hosts that allow less, as modes of their own.
+const (
+	hidden        mode = "hidden"
+	untrampolined mode = "untrampolined"
+	unprivileged  mode = "unprivileged"
+)
+
+// hostScript shows what is left on such hosts, and that what cannot be had is
+// refused in one line. A guest's sysctls are its own; this host's stay.
+const hostScript = `
+refused() { # a command must fail, and say why in one line
+	"$@" >/tmp/out 2>/tmp/why && { echo "it was not refused"; return 1; }
+	cat /tmp/why
+	[ ! -s /tmp/out ] && [ "$(wc -l </tmp/why)" = 1 ]
+}
+works() { "$@" 2>/tmp/why && { cat /tmp/why; grep -q '^tracing' /tmp/why; }; }
+suite doctor/unprivileged probe.test -test.run '^TestHost_TwoCapabilities$'
+if [ "$results" = /dev/ttyS1 ]; then
+	echo 2 >/proc/sys/kernel/kptr_restrict
+	suite doctor/hidden tcptrace doctor -o json
+	suite works/hidden works tcptrace watch --duration 1s
+	suite refused/hidden refused tcptrace watch --hooks timers --duration 1s
+	echo 0 >/proc/sys/kernel/kptr_restrict
+	echo 0 >/proc/sys/kernel/ftrace_enabled
+	suite doctor/untrampolined tcptrace doctor -o json
+	suite works/untrampolined works tcptrace watch --duration 1s
+	suite refused/untrampolined refused tcptrace watch --hooks fentry --duration 1s
+	echo 1 >/proc/sys/kernel/ftrace_enabled
+fi
+`

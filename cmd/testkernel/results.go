@@ -82,8 +82,8 @@ func (r *results) add(line string) {
 		var c capability
 		if json.Unmarshal([]byte(line), &c) == nil && c.Type == "capability" {
 			r.doctor[r.suite.mode] = append(r.doctor[r.suite.mode], c)
+			return
 		}
-		return
 	}
 	if m := verifiedLine.FindStringSubmatch(line); m != nil {
 		r.verified[m[1]], _ = strconv.Atoi(m[2]) // digits only
@@ -102,6 +102,10 @@ func (r *results) add(line string) {
 func (r *results) judged(verdict, name string) {
 	t := &test{verdict: verdict, leaf: true}
 	tests := r.tests[r.suite.mode]
+	if tests == nil { // of a host that allows less
+		tests = map[string]*test{}
+		r.tests[r.suite.mode] = tests
+	}
 	for other := range tests {
 		if strings.HasPrefix(other, name+"/") {
 			t.leaf = false

@@ -123,8 +123,31 @@ func (m *matrix) page() string {
 		row(&b, c.name, c.release, string(c.mode), fmt.Sprint(c.count(c.mode, pass)), fmt.Sprint(c.count(c.mode, fail)), fmt.Sprint(c.count(c.mode, skip)))
 	}
 	m.skips(&b, columns)
+	b.WriteString(hostsHead)
+	m.grades(&b, m.hosts())
 	m.budgets(&b)
 	return b.String()
+}
+
+const hostsHead = `
+## Hosts that allow less
+
+What is left, by default, where kallsyms shows no addresses (kernel.kptr_restrict 2: **hidden**), where the kernel lends
+no trampolines (here kernel.ftrace_enabled 0: **untrampolined**), and to a user with CAP_BPF and CAP_PERFMON alone
+(**unprivileged**). What is asked for by --hooks and cannot be had is refused in one line.
+
+`
+
+// hosts are the columns of those.
+func (m *matrix) hosts() (all []column) {
+	for _, r := range m.results {
+		for _, which := range []mode{hidden, untrampolined, unprivileged} {
+			if len(r.doctor[which]) > 0 {
+				all = append(all, column{r, which})
+			}
+		}
+	}
+	return all
 }
 
 func row(b *strings.Builder, cells ...string) {

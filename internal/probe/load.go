@@ -10,6 +10,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/rlimit"
+	"golang.org/x/sys/unix"
 
 	"github.com/tcptrace/tcptrace/internal/bpf"
 )
@@ -27,6 +28,10 @@ type programs struct {
 // one asked for.
 func load(k *kernel, opts *Options) (*programs, error) {
 	if err := rlimit.RemoveMemlock(); err != nil {
+		if hasCapability(unix.CAP_BPF) {
+			return nil, fmt.Errorf("lift the limit on locked memory, to which Linux before 5.11 counts BPF's"+
+				" (needs CAP_SYS_RESOURCE, or \"ulimit -l unlimited\" before): %w", err)
+		}
 		return nil, fmt.Errorf("lift the limit on locked memory: %w", explain(err))
 	}
 	sets, err := hookSets(opts.Hooks)

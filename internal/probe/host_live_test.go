@@ -1,0 +1,78 @@
+//go:build linux
+
+package probe_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tcptrace/tcptrace/internal/probe"
+)
+
+// examineVar makes the test binary say what can be traced with the privileges
+// that it has: see TestHost_TwoCapabilities.
+const examineVar = "PROBE_TEST_EXAMINE"
+
+// A user who is not root, with the two capabilities that tracing needs, traces
+// all that tracepoints show. What that takes away is named, each in one line.
+func TestHost_TwoCapabilities(t *testing.T) {
+	if os.Getenv(examineVar) != "" {
+		examine()
+		return
+	}
+	cmd := exec.Command("/proc/self/exe", "-test.run", "^TestHost_TwoCapabilities$")
+	cmd.Env = append(os.Environ(), examineVar+"=1")
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Credential:  &syscall.Credential{Uid: 65534, Gid: 65534},
+		AmbientCaps: []uintptr{unix.CAP_BPF, unix.CAP_PERFMON},
+	}
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	grades := map[string]probe.Grade{}
+	for line := range strings.Lines(string(out)) {
+		if why, refused := strings.CutPrefix(line, "refused: "); refused {
+			if !strings.Contains(why, "CAP_SYS_RESOURCE") {
+				t.Errorf("refused without the name of what is missing: %s", why)
+			}
+			t.Skip(why) // the kernel accounts BPF's memory as locked
+		}
+		var c probe.Capability
+		if json.Unmarshal([]byte(line), &c) != nil || c.Name == "" {
+			continue
+		}
+		grades[c.Name] = c.Grade
+		fmt.Printf(`{"type":"capability","name":%q,"grade":%q,"lost":%q}`+"\n", c.Name, c.Grade, c.Lost) // for the matrix of kernels
+		if c.Grade != probe.Exact && (c.Why == "" || strings.Contains(c.Why, "\n")) {
+			t.Errorf("%s is %s, and why is said so: %q", c.Name, c.Grade, c.Why)
+		}
+	}
+	for _, name := range []string{"transitions", "process of a transition", "retransmits", "resets sent", "resets received"} {
+		if grades[name] != probe.Exact {
+			t.Errorf("%s is %q, want exact", name, grades[name])
+		}
+	}
+	if name := "sockets older than the trace"; grades[name] != probe.Bounded {
+		t.Errorf("%s is %q, want bounded: other namespaces cannot be entered", name, grades[name])
+	}
+}
+
+// examine prints the capabilities as JSON lines, or why there are none.
+func examine() {
+	capabilities, err := probe.Examine("")
+	if err != nil {
+		fmt.Printf("refused: %v\n", err)
+		return
+	}
+	for _, c := range capabilities {
+		_ = json.NewEncoder(os.Stdout).Encode(c)
+	}
+}
