@@ -79,31 +79,51 @@ func visit(namespaces []proc.NetNS) ([]Reading, error) {
 	return readings, nil
 }
 
+// readOne reads the figures of one namespace: from within, or, without the
+// capability to enter it, by a process that is there.
 func readOne(ns proc.NetNS) (*Reading, error) {
 	f, err := ns.Open()
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	if err := unix.Setns(int(f.Fd()), unix.CLONE_NEWNET); err != nil {
-		return nil, fmt.Errorf("enter network namespace %d (needs CAP_SYS_ADMIN): %w", ns.Inode, err)
-	}
 	r := &Reading{NetNS: ns.Inode, Name: ns.Name}
-	r.FinTimeout = finTimeout()
-	r.Window.From = now()
-	snmp, err := os.ReadFile("/proc/thread-self/net/snmp")
-	if err != nil {
-		return nil, err
+	dir := "/proc/thread-self"
+	err = unix.Setns(int(f.Fd()), unix.CLONE_NEWNET)
+	if err == nil {
+		r.FinTimeout = finTimeout()
+	} else {
+		process, ok := strings.CutSuffix(ns.Path, "/ns/net")
+		if !errors.Is(err, unix.EPERM) || !ok {
+			return nil, fmt.Errorf("enter network namespace %d (needs CAP_SYS_ADMIN): %w", ns.Inode, err)
+		}
+		dir = process
 	}
-	netstat, err := os.ReadFile("/proc/thread-self/net/netstat")
-	if err != nil {
-		return nil, err
-	}
-	r.Window.To = now()
-	if r.Values, err = Parse(string(snmp), string(netstat)); err != nil {
+	if err := r.readFrom(dir); err != nil {
 		return nil, fmt.Errorf("network namespace %d: %w", ns.Inode, err)
 	}
-	return r, nil
+	again, err := ns.Open()
+	if err != nil { // the process has left it, or ended
+		return nil, err
+	}
+	return r, again.Close()
+}
+
+// readFrom reads the figures of the namespace that the task with this
+// directory is in.
+func (r *Reading) readFrom(dir string) error {
+	r.Window.From = now()
+	snmp, err := os.ReadFile(dir + "/net/snmp")
+	if err != nil {
+		return err
+	}
+	netstat, err := os.ReadFile(dir + "/net/netstat")
+	if err != nil {
+		return err
+	}
+	r.Window.To = now()
+	r.Values, err = Parse(string(snmp), string(netstat))
+	return err
 }
 
 // finTimeout returns tcp_fin_timeout of the calling thread's namespace.
