@@ -49,7 +49,7 @@ func buildAndRun(m *testing.M) int {
 
 // A tracer is a running tcptrace.
 type tracer struct {
-	t      *testing.T
+	t      testing.TB
 	cmd    *exec.Cmd
 	stdout bytes.Buffer
 	stderr bytes.Buffer
@@ -58,7 +58,7 @@ type tracer struct {
 
 // start runs tcptrace and returns when it says that it is tracing. What it
 // prints goes to out, or is kept if that is nil.
-func start(t *testing.T, out io.Writer, args ...string) *tracer {
+func start(t testing.TB, out io.Writer, args ...string) *tracer {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Fatal("this traces real sockets: run it as root")

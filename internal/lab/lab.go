@@ -96,7 +96,7 @@ func Stories() []Story {
 // not list, since it leaves too much to chance.
 func Lookup(name string) (Story, error) {
 	var known []string
-	for _, s := range slices.Concat(Stories(), lossyStories(), lossStories()) {
+	for _, s := range slices.Concat(Stories(), lossyStories(), lossStories(), stormStories()) {
 		if s.Name == name {
 			return s, nil
 		}

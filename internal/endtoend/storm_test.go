@@ -1,0 +1,166 @@
+//go:build linux
+
+package endtoend
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+
+	"github.com/tcptrace/tcptrace/internal/lab"
+)
+
+// BenchmarkStorm plays storms beside tcptrace, and reports what the kernel
+// counted a second, what tcptrace took of one processor for it, in its process
+// and in its BPF programs (in percent), and by how much its count differs from
+// the kernel's, which must be by nothing. Run it with -benchtime=1x.
+func BenchmarkStorm(b *testing.B) {
+	for _, storm := range []struct {
+		story, counter string
+		side           int // the namespace that counts
+	}{
+		{"retransmit-storm", "RetransSegs", 0},
+		{"synack-storm", "RetransSegs", 1},
+		{"reset-storm", "OutRsts", 1},
+	} {
+		for _, args := range []string{"watch -o json", "watch --plain", "conns -o json --open"} {
+			if storm.counter == "OutRsts" && args == "conns -o json --open" {
+				continue // RSTs without a socket are of no connection
+			}
+			b.Run(storm.story+"/"+strings.ReplaceAll(args, " ", "_"), func(b *testing.B) {
+				for b.Loop() {
+					lab.Unshielded(b.Logf, func() { runStorm(b, storm.story, storm.counter, storm.side, strings.Fields(args)) })
+				}
+			})
+		}
+	}
+}
+
+// A stormLine is what is read of a record.
+type stormLine struct {
+	Type      string
+	Direction string
+	NetNS     uint32
+	Segments  uint64
+	Count     uint64 // of RSTs that one record stands for
+	Open      bool
+	Classes   map[string]uint64 `json:"retransmits"`
+}
+
+// counts says by how much the record counts what the kernel's counter does. In
+// conns it is connections that tell, else single records.
+func (l *stormLine) counts(counter string, conns bool) (n uint64) {
+	switch {
+	case l.Type == "reset" && counter == "OutRsts" && l.Direction == "sent":
+		return max(l.Count, 1)
+	case l.Type == "retransmit" && counter == "RetransSegs":
+		return l.Segments
+	case l.Type == "connection" && counter == "RetransSegs" && conns:
+		for _, k := range l.Classes {
+			n += k
+		}
+	}
+	return n
+}
+
+func runStorm(b *testing.B, name, counter string, side int, args []string) {
+	stats, err := ebpf.EnableStats(unix.BPF_STATS_RUN_TIME)
+	if err != nil {
+		b.Skipf("BPF statistics need root: %v", err)
+	}
+	defer stats.Close()
+	story, err := lab.Lookup(name)
+	if err != nil {
+		b.Fatal(err)
+	}
+	out, err := os.CreateTemp(b.TempDir(), "out")
+	if err != nil {
+		b.Fatal(err)
+	}
+	var tr *tracer
+	var before, after cost
+	var netns []uint32
+	params := lab.Params{Ready: func(inodes []uint32) error {
+		netns = inodes
+		tr = start(b, out, append(args, "--netns="+strings.Trim(strings.Join(strings.Fields(fmt.Sprint(inodes)), ","), "[]"))...)
+		before, err = costOf(tr.cmd.Process.Pid)
+		return err
+	}, Held: func(*lab.Truth) error {
+		after, err = costOf(tr.cmd.Process.Pid)
+		if status := tr.interrupt(); status != 0 {
+			b.Errorf("exit status %d: %s", status, tr.stderr.Bytes())
+		}
+		return err
+	}}
+	truth, err := story.Run(b.Context(), params)
+	if err != nil {
+		b.Fatal(err)
+	}
+	storm := truth.Elapsed.Seconds() // what was before and after it cost something, too
+	b.ReportMetric(100*(after.process-before.process).Seconds()/storm, "%process")
+	b.ReportMetric(100*(after.bpf-before.bpf).Seconds()/storm, "%BPF")
+	kernel := truth.NetNS[side].Counters[counter]
+	b.ReportMetric(float64(kernel)/truth.Elapsed.Seconds(), counter+"/s")
+	if args[len(args)-1] == "--plain" {
+		return
+	}
+	got, lost, records := uint64(0), uint64(0), 0
+	if _, err := out.Seek(0, io.SeekStart); err != nil {
+		b.Fatal(err)
+	}
+	for lines := bufio.NewScanner(out); lines.Scan(); records++ {
+		var l stormLine
+		if err := json.Unmarshal(lines.Bytes(), &l); err != nil {
+			b.Fatal(err)
+		}
+		if l.Type == "lost" {
+			lost += l.Count
+		} else if l.NetNS == netns[side] {
+			got += l.counts(counter, args[0] == "conns")
+		}
+	}
+	b.ReportMetric(float64(got)-float64(kernel), "off")
+	b.ReportMetric(float64(lost), "lost")
+	b.ReportMetric(float64(records), "records")
+}
+
+// A cost is what a tracer has taken so far.
+type cost struct{ process, bpf time.Duration }
+
+func costOf(pid int) (cost, error) {
+	c := cost{}
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return c, err
+	}
+	fields := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
+	var user, system int64
+	if _, err := fmt.Sscan(fields[11]+" "+fields[12], &user, &system); err != nil {
+		return c, err
+	}
+	c.process = time.Duration(user+system) * (time.Second / 100) // USER_HZ
+	for id := ebpf.ProgramID(0); ; {
+		if id, err = ebpf.ProgramGetNextID(id); err != nil {
+			return c, nil // the last one
+		}
+		p, err := ebpf.NewProgramFromID(id)
+		if err != nil {
+			continue // it is gone
+		}
+		info, err := p.Info()
+		if err == nil && strings.HasPrefix(info.Name, "tt_") {
+			if s, err := p.Stats(); err == nil {
+				c.bpf += s.Runtime
+			}
+		}
+		p.Close()
+	}
+}
