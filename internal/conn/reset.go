@@ -15,12 +15,14 @@ func (t *Tracker) resetSent(ev *event.Event, r *record) {
 	peer := t.peerOf(ev.ID.NetNS, local, remote)
 	told := Reset{}
 	told.Cause, told.Inferred = causeOfSent(ev, historyOf(ev, own, peer))
-	own.explain(&told)
+	if told.Cause != ResetBadSegment {
+		own.explain(&told)
+	}
 	if peer != nil {
 		told.PeerKnown, told.Peer, told.PeerOwner = true, peer.ID, peer.Owner
 	}
 	task := t.actorOf(ev, own, told.Cause)
-	conn := t.resetConn(ev, r, own, told.Cause)
+	conn := t.resetConn(ev, r, own, &told)
 	t.change = Change{Kind: ResetSent, Time: ev.Time, Conn: conn, Task: task, Event: ev, Reset: told}
 	t.emit(&t.change)
 
@@ -138,20 +140,20 @@ func (t *Tracker) actorOf(ev *event.Event, own *record, cause ResetCause) event.
 // resetConn returns the connection of which a RST that was sent is reported, or
 // nil, and brings it up to date. own is the sender's record, r that of the
 // event's identity; a listener stands in where no connection is known.
-func (t *Tracker) resetConn(ev *event.Event, r, own *record, cause ResetCause) *Connection {
+func (t *Tracker) resetConn(ev *event.Event, r, own *record, told *Reset) *Connection {
 	if own != nil && own != r {
 		if !own.dead {
 			t.release(own)
-			own.resetSent = own.resetSent || cause == ResetAcceptOverflow
+			own.resetSent = own.resetSent || told.Cause == ResetAcceptOverflow
 		}
 		return &own.Connection
 	}
 	if r = t.resetOf(ev, r); r == nil {
 		return nil
 	}
-	if !r.dead && !r.Listener() {
+	if !r.dead && !r.Listener() && told.Cause != ResetBadSegment { // which ends no socket of ours
 		r.resetSent = true
-		r.explain(&Reset{Cause: cause})
+		r.explain(told)
 	}
 	return &r.Connection
 }
