@@ -26,6 +26,14 @@ var resetAfterCloseCases = []ruleCase{{
 	want:  []string{"warning 23 shop"},
 	says:  []string{"23 connections got data after our process had closed"},
 }, {
+	name: "a FIN that comes late, and nothing more",
+	events: each(23, func(i int, client, _ story.Socket) []event.Event {
+		life := late(client, time.Duration(i+1)*10*ms)
+		life[len(life)-2].Reset.AnsweredBytes, life[len(life)-2].Reset.AnsweredFlags = 0, 17
+		return life
+	}),
+	until: 9 * s,
+}, {
 	name:   "unread data is another thing",
 	events: resets(23, "TCP_ABORT_ON_CLOSE", unreadFacts), until: 5 * s,
 }}
