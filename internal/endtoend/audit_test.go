@@ -4,7 +4,9 @@ package endtoend
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"runtime"
 	"strconv"
@@ -94,6 +96,7 @@ func TestAudit_Stories(t *testing.T) {
 		n     int
 		want  map[string]int64
 	}{
+		{"churn", 10_007, map[string]int64{"ActiveOpens": 10_007, "PassiveOpens": 10_007, "TW": 10_007}},
 		{"client-close", n, map[string]int64{"ActiveOpens": n, "PassiveOpens": n, "TW": n}},
 		{"refused", n, map[string]int64{"ActiveOpens": n, "AttemptFails": n, "OutRsts": n}},
 		{"reset-linger", n, map[string]int64{
@@ -108,13 +111,84 @@ func TestAudit_Stories(t *testing.T) {
 			v6   bool
 		}{{"ipv4", false}, {"ipv6", true}} {
 			t.Run(tt.story+"/"+family.name, func(t *testing.T) {
-				got := playAudited(t, tt.story, lab.Params{N: tt.n, IPv6: family.v6})
+				params := lab.Params{N: tt.n, IPv6: family.v6}
+				if tt.story == "churn" {
+					params.Duration = time.Minute // at most
+				}
+				got := playAudited(t, tt.story, params)
 				if diff := cmp.Diff(tt.want, got); diff != "" {
 					t.Errorf("counters (-want +got):\n%s", diff)
 				}
 			})
 		}
 	}
+}
+
+// Beside another command the audit follows what that prints.
+func TestAudit_BesideConns(t *testing.T) {
+	_, tr := playTraced(t, "client-close", lab.Params{}, "conns", "--audit")
+	out := tr.stdout.String()
+	_, table, found := strings.Cut(out, "NETNS ")
+	if !found || !strings.HasPrefix(out, "CLOSED ") {
+		t.Fatalf("no table of an audit behind the connections:\n%s", out)
+	}
+	for _, want := range []string{"ActiveOpens                 23 =         23\n", "TW                          23 =         23\n"} {
+		if !strings.Contains(table, want) {
+			t.Errorf("no line %q in:\n%s", want, table)
+		}
+	}
+	if strings.Contains(table, "!") {
+		t.Errorf("a line does not hold:\n%s", table)
+	}
+}
+
+// An audit that begins and ends in the middle of traffic cannot know what the
+// figures had of what was under way, but how much that was.
+func TestAudit_UnderLoad(t *testing.T) {
+	story, err := lab.Lookup("churn")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tr *tracer
+	var status int
+	lab.Unshielded(t.Logf, func() {
+		attached, over := make(chan struct{}), make(chan error, 1)
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() {
+			_, err := story.Run(ctx, lab.Params{Rate: 3001, Duration: time.Minute, Ready: func(netns []uint32) error {
+				go func() {
+					tr = start(t, nil, "audit", "-o", "json", "--duration", "1s", fmt.Sprintf("--netns=%d", netns[0]))
+					attached <- struct{}{}
+				}()
+				return nil
+			}})
+			over <- err
+		}()
+		<-attached
+		status = tr.wait()
+		cancel()
+		<-over
+	})
+	if status != 0 {
+		t.Errorf("exit status %d, want 0: %s", status, tr.stderr.String())
+	}
+	if opens := sum(tr.auditLines(), "ActiveOpens"); opens < 1000 {
+		t.Errorf("%d connections were counted, want some 3001", opens)
+	}
+	for _, l := range tr.auditLines() {
+		if !l.Equal && !l.Bounded {
+			t.Errorf("%s: tcptrace %d, kernel %d: %s", l.Counter, l.Tcptrace, l.Kernel, l.Reason)
+		}
+	}
+}
+
+func sum(lines []auditLine, counter string) (n int64) {
+	for _, l := range lines {
+		if l.Counter == counter {
+			n += l.Kernel
+		}
+	}
+	return n
 }
 
 // Whatever else happens to a connection, both count the same, to the very end:
