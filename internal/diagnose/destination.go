@@ -40,8 +40,8 @@ type destination struct {
 }
 
 // held returns how many local ports are in use.
-func (d *destination) held() (n int) {
-	for s, count := range d.states {
+func (x *destination) held() (n int) {
+	for s, count := range x.states {
 		if tcp.State(s) != tcp.Listen && tcp.State(s) != tcp.SynRecv {
 			n += count
 		}
@@ -50,9 +50,9 @@ func (d *destination) held() (n int) {
 }
 
 // words spells which states hold the ports, the most first.
-func (d *destination) words() string {
+func (x *destination) words() string {
 	var parts []string
-	counts := d.states
+	counts := x.states
 	for {
 		best := tcp.Unknown
 		for s := range counts {

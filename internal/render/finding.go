@@ -60,7 +60,7 @@ func (l *line) wrap(text string, width, indent int) {
 			l.cell()
 			l.b = appendSpaces(l.b, indent)
 			used = indent
-		} else if used > indent {
+		} else if used > 0 && l.b[len(l.b)-1] != ' ' {
 			l.text(" ")
 			used++
 		}
@@ -93,8 +93,8 @@ func (o *Findings) AppendAll(b []byte, all []diagnose.Finding, v Verdict) []byte
 	if v.Lost > 0 {
 		l.text("\n")
 		l.cell()
-		l.paint(alarm, "lost:")
-		l.wrap(group(v.Lost)+" events were lost, so counts may be too low", o.width(), 2)
+		l.paint(alarm, group(v.Lost))
+		l.wrap("events were lost, so counts may be too low", o.width(), 2)
 	}
 	if v.Unfollowed > 0 {
 		l.text("\n")
