@@ -7,7 +7,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -147,20 +151,46 @@ func costOf(pid int) (cost, error) {
 		return c, err
 	}
 	c.process = time.Duration(user+system) * (time.Second / 100) // USER_HZ
-	for id := ebpf.ProgramID(0); ; {
-		if id, err = ebpf.ProgramGetNextID(id); err != nil {
-			return c, nil // the last one
-		}
+	ids, err := programsOf(pid)
+	if err != nil {
+		return c, err
+	}
+	for _, id := range ids {
 		p, err := ebpf.NewProgramFromID(id)
 		if err != nil {
-			continue // it is gone
+			return c, err
 		}
-		info, err := p.Info()
-		if err == nil && strings.HasPrefix(info.Name, "tt_") {
-			if s, err := p.Stats(); err == nil {
-				c.bpf += s.Runtime
+		s, err := p.Stats()
+		p.Close()
+		if err != nil {
+			return c, err
+		}
+		c.bpf += s.Runtime
+	}
+	return c, nil
+}
+
+// programsOf returns the BPF programs that a process holds.
+func programsOf(pid int) ([]ebpf.ProgramID, error) {
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/fdinfo/*", pid))
+	if err != nil {
+		return nil, err
+	}
+	held := map[ebpf.ProgramID]bool{} // a link names its program, too
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			continue // closed meanwhile
+		}
+		for line := range strings.Lines(string(b)) {
+			if value, ok := strings.CutPrefix(line, "prog_id:"); ok {
+				id, err := strconv.ParseUint(strings.TrimSpace(value), 10, 32)
+				if err != nil {
+					return nil, err
+				}
+				held[ebpf.ProgramID(id)] = true
 			}
 		}
-		p.Close()
 	}
+	return slices.Collect(maps.Keys(held)), nil
 }
