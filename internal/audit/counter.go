@@ -36,7 +36,6 @@ const (
 	retransFail   Counter = NumCounters + iota // sends that failed: no event before Linux 6.18
 	abortFailed                                // a RST counted, for which there was no memory
 	abortOnMemory                              // sockets ended by tcp_out_of_resources
-	synCookies                                 // sent: a handshake without a request socket
 	numRead
 )
 
@@ -50,7 +49,6 @@ var counterNames = [numRead]string{
 	TCPTimeWaitOverflow: "TCPTimeWaitOverflow",
 
 	retransFail: "TCPRetransFail", abortFailed: "TCPAbortFailed", abortOnMemory: "TCPAbortOnMemory",
-	synCookies: "SyncookiesSent",
 }
 
 // String returns the counter's name as the kernel spells it.

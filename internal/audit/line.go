@@ -3,8 +3,6 @@ package audit
 import (
 	"fmt"
 	"slices"
-
-	"github.com/tcptrace/tcptrace/internal/event"
 )
 
 // A Line compares one counter of one network namespace.
@@ -63,8 +61,8 @@ func (t *Tally) Compare(netns uint32, before, after *Values) []Line {
 		l.Less += s.doubt[c].less
 		l.More += s.doubt[c].more
 		t.known(&l, s, before, after)
-		if t.all > 0 && !l.Equal() {
-			l.Why = append(l.Why, fmt.Sprintf("%d events were lost", t.all))
+		if t.lost > 0 && !l.Equal() {
+			l.Why = append(l.Why, fmt.Sprintf("%d events were lost", t.lost))
 		}
 		lines = append(lines, l)
 	}
@@ -118,7 +116,4 @@ func (t *Tally) Blind(c Counter, why string) { t.blind[c] = why }
 func (t *Tally) SeesUnsent() { t.unsent = true }
 
 // Lost returns the count of events that never came.
-func (t *Tally) Lost() uint64 { return t.all }
-
-// LostOf returns the count of those of one kind.
-func (t *Tally) LostOf(k event.Kind) uint64 { return t.lost[k] }
+func (t *Tally) Lost() uint64 { return t.lost }

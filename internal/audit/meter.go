@@ -130,6 +130,9 @@ func (m *Meter) Report() (*Report, error) {
 		after := m.after[i]
 		before := begun[after.NetNS]
 		delete(begun, after.NetNS)
+		if before != nil && before.Values.exceeds(after.Values) {
+			before = nil // another namespace has got the number
+		}
 		space := Space{Reading: after, New: before == nil}
 		var values *Values
 		if before != nil {

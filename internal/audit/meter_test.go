@@ -13,6 +13,20 @@ type sourceFunc func(ctx context.Context, handle event.Handler) error
 
 func (f sourceFunc) Run(ctx context.Context, handle event.Handler) error { return f(ctx, handle) }
 
+// A number that comes back with smaller figures is another namespace's.
+func TestValues_Exceeds(t *testing.T) {
+	var before, after Values
+	before.value[CurrEstab], before.value[TW] = 9, 5
+	after.value[TW] = 5
+	if before.exceeds(&after) {
+		t.Error("fewer connections are open: that is no other namespace")
+	}
+	after.value[TW] = 4
+	if !before.exceeds(&after) {
+		t.Error("a counter has gone back: that is another namespace")
+	}
+}
+
 // Of three namespaces one lives all the time, one ends and one begins.
 func TestMeter_NamespacesComeAndGo(t *testing.T) {
 	reading := func(netns uint32, at event.Time, opens int64) Reading {

@@ -37,8 +37,7 @@ func (w Window) near(t event.Time) bool {
 // figures. It is not safe for concurrent use.
 type Tally struct {
 	spaces map[uint32]*space
-	lost   [event.NumKinds]uint64
-	all    uint64 // of lost
+	lost   uint64 // events
 
 	blind  [NumCounters]string
 	unsent bool
@@ -72,8 +71,7 @@ func (t *Tally) space(netns uint32) *space {
 func (t *Tally) Handle(ev *event.Event) {
 	switch ev.Kind {
 	case event.Lost:
-		t.lost[ev.Loss.Kind%event.NumKinds] += ev.Loss.Count
-		t.all += ev.Loss.Count
+		t.lost += ev.Loss.Count
 		return
 	case event.Seen, event.Swept, event.Used, event.Accepted, event.Totals:
 		return
@@ -112,6 +110,7 @@ type space struct {
 	closed  map[uint16]struct{} // ports that were listened on
 	probing uint64              // cookie of the socket that is about to probe a shut window
 	resets  recentResets
+	tidied  event.Time // when what waits in vain was last looked for
 }
 
 // A timeout is the last time at which a socket's retransmission timer ran out.
@@ -239,6 +238,10 @@ func (s *space) settle(now event.Time) {
 			delete(s.skipped, cookie)
 		}
 	}
+	if now.Sub(s.tidied) < forgetAfter {
+		return
+	}
+	s.tidied = now
 	if len(s.reused) > maxWaiting {
 		for key, at := range s.reused {
 			if now.Sub(at) > forgetAfter {
@@ -266,9 +269,11 @@ func (s *space) finish() {
 // recentResets are the last RSTs sent: some events mean one thing or another
 // by whether a RST was sent in the same moment.
 type recentResets struct {
-	ring [256]sentReset
+	ring []sentReset // of at most maxResets
 	next int
 }
+
+const maxResets = 256
 
 type sentReset struct {
 	at         event.Time
@@ -278,17 +283,22 @@ type sentReset struct {
 }
 
 func (r *recentResets) add(ev *event.Event) {
-	r.ring[r.next%len(r.ring)] = sentReset{
+	reset := sentReset{
 		at: ev.Time, cookie: ev.ID.Cookie, tuple: tupleOf(ev),
 		withoutSYN: ev.Reset.Answer && ev.Reset.AnsweredFlags&flagSYN == 0,
+	}
+	if len(r.ring) < maxResets {
+		r.ring = append(r.ring, reset)
+	} else {
+		r.ring[r.next%maxResets] = reset
 	}
 	r.next++
 }
 
 // find returns whether match holds for a RST of the last moment.
 func (r *recentResets) find(now event.Time, match func(*sentReset) bool) bool {
-	for i := r.next - 1; i >= 0 && i >= r.next-len(r.ring); i-- {
-		reset := &r.ring[i%len(r.ring)]
+	for i := r.next - 1; i >= 0 && i >= r.next-maxResets; i-- {
+		reset := &r.ring[i%maxResets]
 		if now.Sub(reset.at) > moment {
 			return false
 		}

@@ -127,6 +127,15 @@ func TestTally(t *testing.T) {
 			counts: map[string]int64{"ActiveOpens": 1, "EstabResets": 1},
 		},
 		{
+			name: "two ACKs make two sockets, of which one is taken back",
+			events: []*event.Event{
+				state(11, tcp.SynRecv, tcp.Established, nil),
+				state(11, tcp.SynRecv, tcp.Close, nil),
+			},
+			counts: map[string]int64{"PassiveOpens": 2, "CurrEstab": 1},
+			bounds: map[string][2]int64{"AttemptFails": {0, 1}},
+		},
+		{
 			name:   "refused, in the system call itself",
 			events: append(syn, state(11, tcp.SynSent, tcp.Close, failed(event.ECONNREFUSED, us))),
 			counts: map[string]int64{"ActiveOpens": 1, "AttemptFails": 1},

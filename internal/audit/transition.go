@@ -63,27 +63,40 @@ func (s *space) established(ev *event.Event) {
 // makes the full socket; that one leaves SYN_RECV in the same softirq, but for
 // TCP Fast Open.
 func (s *space) leftSynRecv(ev *event.Event) {
-	if _, ok := s.crossed[ev.ID.Cookie]; ok {
-		delete(s.crossed, ev.ID.Cookie)
-		return
+	_, crossed := s.crossed[ev.ID.Cookie]
+	delete(s.crossed, ev.ID.Cookie)
+	if !crossed {
+		s.add(PassiveOpens, 1, ev.Time)
 	}
-	s.add(PassiveOpens, 1, ev.Time)
+	switch {
+	case ev.New != tcp.Close:
+	case crossed || ev.Err != 0:
+		s.failed(ev)
+	default:
+		// Of two ACKs on two processors each makes a socket, and one of these is
+		// taken back (inet_ehash_nolisten), which counts no failure.
+		s.may(AttemptFails, 1, ev.Time, "a child without an error in SYN_RECV is a second one as a rule; one for want of a route or a port counts")
+	}
+}
+
+// failed counts the end of an attempt. tcp_done counts it; close() and a
+// connect() that fails do not: they set the state alone, in the process,
+// before there is an error.
+func (s *space) failed(ev *event.Event) {
+	if ev.Err != 0 || !ev.Task.Known() {
+		s.add(AttemptFails, 1, ev.Time)
+	} else if _, sent := s.connecting[ev.ID.Cookie]; sent {
+		s.may(TCPAbortOnData, 1, ev.Time, "close() of a socket in SYN_SENT counts only if it has SO_LINGER 0, which is not seen")
+	}
 }
 
 // ended counts what a full socket's end means.
 func (s *space) ended(ev *event.Event) {
-	byProcess := ev.Task.Known()
 	switch ev.Old {
-	case tcp.SynSent, tcp.SynRecv:
-		// tcp_done counts, close() and a connect() that fails do not: they set
-		// the state alone, in the process, before there is an error.
-		if ev.Err != 0 || !byProcess {
-			s.add(AttemptFails, 1, ev.Time)
-		} else if _, sent := s.connecting[ev.ID.Cookie]; sent {
-			s.may(TCPAbortOnData, 1, ev.Time, "close() of a socket in SYN_SENT counts only if it has SO_LINGER 0, which is not seen")
-		}
+	case tcp.SynSent:
+		s.failed(ev)
 	case tcp.Closing, tcp.LastAck:
-		if byProcess && ev.Err == 0 {
+		if ev.Task.Known() && ev.Err == 0 {
 			s.may(TCPAbortOnData, 1, ev.Time, "close() after a shutdown counts only if the socket has SO_LINGER 0, which is not seen where it sends no RST")
 		}
 	}

@@ -17,6 +17,17 @@ type Values struct {
 // Value returns the figure, and whether the kernel has it.
 func (v *Values) Value(c Counter) (int64, bool) { return v.value[c], v.known[c] }
 
+// exceeds reports whether a figure of v is larger than that of later, which is
+// then no later reading of the same namespace.
+func (v *Values) exceeds(later *Values) bool {
+	for c := range v.value {
+		if Counter(c) != CurrEstab && v.value[c] > later.value[c] {
+			return true
+		}
+	}
+	return false
+}
+
 // Parse reads the figures from the text of /proc/net/snmp and of
 // /proc/net/netstat: for each protocol a line of names, then one of values
 // (net/ipv4/proc.c).
