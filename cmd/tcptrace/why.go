@@ -27,7 +27,7 @@ arises, and at the end all of them, the worst first:
 
   CRITICAL  connections fail, or soon will
   WARNING   somebody should act
-  INFO      worth knowing; shown at the end only
+  INFO      worth knowing; shown at the end only, and in short
 
   what      what is seen, in figures
   why       the cause

@@ -38,7 +38,12 @@ var closeWaitLeak = Rule{
 	More:   "tcptrace snapshot --pid PID --state CLOSE_WAIT",
 	Limits: "A process that still sends after its peer has shut down its own side (a long download after a half-close) looks the same.",
 	begin: func(e *Engine, r *Rule) watcher {
-		return newStuck(e, r, tcp.CloseWait, closeWaitAfter, nil, describeCloseWaitLeak)
+		return newStuck(e, r, tcp.CloseWait, closeWaitAfter, func(s *stay) string {
+			if s.owner != nil && len(e.leaking) < maxProcesses {
+				e.leaking[s.owner.pid()] = true
+			}
+			return ""
+		}, describeCloseWaitLeak)
 	},
 }
 

@@ -23,7 +23,8 @@ var finWait2Stuck = Rule{
 		" close(), the socket is an orphan, and the kernel ends it after tcp_fin_timeout. If it has called shutdown() and keeps its" +
 		" descriptor, that is a half-close, and the kernel waits for ever.",
 	When: "A connection is in FIN_WAIT2 for 10 s, or tcp_fin_timeout has ended it. Orphans and half-closes are told apart. Peers that" +
-		" vanish leave some orphans on any busy host, which cost little: they are information. Ten that are more than 1% of what the process" +
+		" vanish leave some orphans on any busy host, which cost little: they are information. Where the peer is on this host and is the one" +
+		" of a close-wait-leak, that tells it. Ten that are more than 1% of what the process" +
 		" closed, or ten half-closes, or one half-close for five minutes, are a warning.",
 	Evidence: []Term{
 		{"kind", "orphan or half-close"},
@@ -57,6 +58,8 @@ func describeFinWait2Stuck(e *Engine, x *entry[held], f *Finding) {
 	f.Severity = Info
 	v.word("kind", x.key.word)
 	if x.key.word == orphanWord {
+		x.withdrawn = x.peer != nil && e.leaking[x.peer.pid()]
+		f.Withdrawn = x.withdrawn
 		if x.count >= finWait2Many && (x.process == nil || x.count*finWait2Share >= x.process.ended) {
 			f.Severity = Warning
 		}

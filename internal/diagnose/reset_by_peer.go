@@ -24,10 +24,11 @@ var resetByPeer = Rule{
 			if c.Kind != conn.ResetReceived || c.Conn == nil || c.Event.Old == tcp.SynSent {
 				return "", false
 			}
-			if c.Reset.PeerKnown || c.Reset.Cause == conn.ResetFirewall {
-				return c.Reset.Cause.String(), true
+			switch c.Reset.Cause {
+			case conn.ResetByPeer, conn.ResetCauseUnknown, conn.ResetCauseNone:
+				return "", true // nobody here knows why
 			}
-			return "", true
+			return c.Reset.Cause.String(), true
 		}, describeResetByPeer)
 	},
 	Limits: "A RST that the network made up looks like the peer's, if the peer is on another host.",

@@ -143,6 +143,20 @@ func TestWhy_Stories(t *testing.T) {
 	}
 }
 
+// The sysctls that a finding quotes are those of the namespace concerned, as
+// they are when it arises.
+func TestWhy_Sysctls(t *testing.T) {
+	_, tr := playTraced(t, "time-wait-overflow", lab.Params{}, "why", "-o", "json")
+	for _, f := range tr.findings() {
+		if got := f.Evidence["tcp_max_tw_buckets"]; f.Rule != "time-wait-overflow" || got != 11.0 {
+			t.Errorf("%s, tcp_max_tw_buckets %v; want time-wait-overflow, 11", f.Rule, got)
+		}
+	}
+	if len(tr.findings()) != 1 {
+		t.Errorf("it finds:\n%s", tr.stdout.String())
+	}
+}
+
 // A healthy host is silent, and says of how much.
 func TestWhy_Healthy(t *testing.T) {
 	for _, test := range []struct {

@@ -98,6 +98,7 @@ func (o *Findings) AppendAll(b []byte, all []diagnose.Finding, v Verdict) []byte
 	}
 	if v.Unfollowed > 0 {
 		l.text("\n")
+		l.cell()
 		l.wrap(group(v.Unfollowed)+" more causes were left out: there were too many of their rule", o.width(), 2)
 	}
 	return l.b
@@ -148,6 +149,8 @@ func group(n uint64) string {
 	return s
 }
 
+// appendFinding writes one finding. Of information, what is seen and why is
+// enough.
 func (o *Findings) appendFinding(l *line, f *diagnose.Finding) {
 	l.severity(f.Severity, strings.ToUpper(f.Severity.String()))
 	l.text(" " + f.Rule.Name + "  ")
@@ -169,6 +172,9 @@ func (o *Findings) appendFinding(l *line, f *diagnose.Finding) {
 		l.process(&f.Peer.Task, findingNameWidth)
 		l.text("\n")
 		l.cell()
+	}
+	if f.Severity == diagnose.Info {
+		return
 	}
 	if f.Actor.Known() {
 		l.text("  done by   ")

@@ -66,13 +66,9 @@ func (r *Reader) Sysctl(netns uint32, name string) string {
 	return v.of[name]
 }
 
-// Forget has the sysctls of a namespace read again when one is asked for.
-func (r *Reader) Forget(netns uint32) {
-	if v, ok := r.known[netns]; ok {
-		v.at = time.Time{}
-		r.known[netns] = v
-	}
-}
+// Forget drops what is known of a namespace: if a sysctl is asked for, all are
+// read again, and not known where that fails.
+func (r *Reader) Forget(netns uint32) { delete(r.known, netns) }
 
 func (r *Reader) read(netns uint32) (map[string]string, error) {
 	ns, ok := r.resolver.NetNS(netns)
