@@ -311,3 +311,17 @@ func TestReset_ManySent(t *testing.T) {
 		t.Errorf("%d remembered, %d found; want %d", len(tr.resets.sent), len(tr.resets.byEnds), maxResets)
 	}
 }
+
+// A storm on a closed port, from addresses that differ.
+func BenchmarkReset_ClosedPort(b *testing.B) {
+	tr := New(Options{Reuse: true})
+	nobody := aClient
+	nobody.id.Cookie = 0
+	ev := because("NO_SOCKET", answer(synOnly, 0), nobody.resetSent(1*s, tcp.Unknown))
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		ev.Time++
+		ev.Remote = netip.AddrPortFrom(serverAddr.Addr(), uint16(1+i%60_000))
+		tr.Handle(ev, func(*Change) {})
+	}
+}
