@@ -75,7 +75,7 @@ static __always_inline int accept_returned(long fd)
 	};
 	struct sock *sk;
 
-	if (fd < 0)
+	if (fd < 0 || !config.accept_by_call)
 		return 0;
 	sk = accepted_socket(fd);
 	if (!sk)

@@ -64,7 +64,9 @@ struct tt_config {
 	__u8 has_drop_reason;	 // third argument of kfree_skb
 	__u8 has_drop_receiver;	 // fourth
 	__u8 finds_fin;		 // kfree_skb is the hook of sees_fin
-	__u8 pad[6];
+	__u8 sees_calls;	 // hooks see how connect() and accept() return
+	__u8 accept_by_call;	 // such a hook tells of what was accepted
+	__u8 pad[4];
 };
 
 const volatile struct tt_config config;

@@ -29,6 +29,9 @@ enum tt_kind {
 	TT_CONGESTION,	      // struct tt_retransmit, without a segment
 	TT_DROPPED,	      // struct tt_drop
 	TT_QUEUE_FULL,	      // struct tt_queue
+	TT_FAILED,	      // struct tt_failed
+	TT_RETRANSMIT_MORE,   // struct tt_storm_told
+	TT_RESET_MORE,	      // struct tt_storm_told
 	TT_NUM_KINDS = 32, // room to spare: a mask keeps an index in bounds
 };
 
@@ -165,6 +168,37 @@ struct tt_queue {
 	__u8 pad[3];
 };
 
+enum tt_op {
+	TT_OP_CONNECT = 1,
+	TT_OP_ACCEPT,
+};
+
+// A system call failed, with head.err.
+struct tt_failed {
+	struct tt_head head;
+	struct tt_task task;
+	__u32 count; // that it stands for
+	__u8 op;     // enum tt_op
+	__u8 pad[3];
+};
+
+// Classes of retransmits, numbered as internal/conn numbers them.
+#define TT_CLASSES 9
+
+struct tt_counts {
+	__u32 events;
+	__u32 probes;		      // of those, tail loss probes
+	__u32 segments[TT_CLASSES]; // as the kernel's RetransSegs counts
+};
+
+// Of what comes too often: how many have had no record of their own.
+struct tt_storm_told {
+	struct tt_head head;
+	struct tt_counts counts;
+	__u16 reason; // that they have in common; enum sk_rst_reason
+	__u16 pad;
+};
+
 struct tt_totals {
 	struct tt_head head;
 	__u64 bytes_sent;
@@ -195,6 +229,8 @@ _Static_assert(sizeof(struct tt_timewait_end) == 128, "layout");
 _Static_assert(sizeof(struct tt_retransmit) == 112, "layout");
 _Static_assert(sizeof(struct tt_reset) == 120, "layout");
 _Static_assert(sizeof(struct tt_totals) == 104, "layout");
+_Static_assert(sizeof(struct tt_failed) == 104, "layout");
+_Static_assert(sizeof(struct tt_storm_told) == 112, "layout");
 _Static_assert(sizeof(struct tt_drop) == 80, "layout");
 _Static_assert(sizeof(struct tt_queue) == 80, "layout");
 
@@ -213,6 +249,9 @@ struct tt_wire {
 	struct tt_totals totals;
 	struct tt_drop drop;
 	struct tt_queue queue;
+	struct tt_failed failed;
+	enum tt_op op;
+	struct tt_storm_told storm_told;
 };
 
 const struct tt_wire *wire_types __attribute__((unused));

@@ -8,6 +8,7 @@
 #include "filter.h"
 #include "owner.h"
 #include "sock.h"
+#include "storm.h"
 
 struct tt_ports {
 	__be16 source;
@@ -136,11 +137,38 @@ static __always_inline bool read_reset_sock(struct tt_reset *out, const struct s
 	return true;
 }
 
+// Reports whether a RST is one of too many that answer packets of no connection:
+// it is counted, then, by its reason and state.
+static __always_inline bool is_flood(const struct tt_reset *reset)
+{
+	struct tt_storm_key key = {
+		.netns = reset->head.netns,
+		.reason = reset->reason,
+		.kind = TT_RESET_MORE,
+		.state = reset->head.old_state,
+	};
+	struct tt_storm *s;
+
+	if (!(reset->facts & TT_R_ANSWER) || (reset->facts & TT_R_SOCKET))
+		return false;
+	s = storm_of(&key);
+	if (!s || take_token(&s->filled_ns, &s->tokens, reset->head.time_ns, TT_RESET_BURST,
+			     TT_RESET_RATE))
+		return false;
+	s->head.kind = key.kind;
+	s->head.netns = key.netns;
+	s->head.old_state = key.state;
+	__sync_fetch_and_add(&s->counts.events, 1);
+	return true;
+}
+
 static __always_inline void emit_reset(const struct tt_reset *reset)
 {
 	struct tt_reset *out;
 
 	if (!tuple_selected(&reset->head) || !owner_selected(reset->head.cookie))
+		return;
+	if (is_flood(reset))
 		return;
 	out = reserve(&reset->head, sizeof(*out));
 	if (!out)

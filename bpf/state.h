@@ -4,9 +4,11 @@
 #pragma once
 
 #include "emit.h"
+#include "failed.h"
 #include "filter.h"
 #include "listener.h"
 #include "owner.h"
+#include "retransmit.h"
 #include "sock.h"
 
 static __always_inline __u64 make_cookie(const struct sock *sk)
@@ -135,10 +137,18 @@ static __always_inline int state_changed(const struct sock *sk, int old, int new
 		news = remember_owner(head.cookie, bpf_get_current_pid_tgid() >> 32,
 				      new == TCP_SYN_SENT || new == TCP_LISTEN);
 	}
+	if (process) {
+		connect_moves(old, new, sk->sk_err);
+		if (old == TCP_SYN_SENT && new == TCP_CLOSE && !head.local_port && !sk->sk_err)
+			connect_found_no_port(&head);
+	}
 	if (!news && !owner_selected(head.cookie))
 		return 0;
-	if (new == TCP_CLOSE && old != TCP_LISTEN)
+	if (new == TCP_CLOSE && old != TCP_LISTEN) {
+		if (tp->total_retrans)
+			end_storm(&head);
 		emit_totals(&head, tp, &copy);
+	}
 	if (old == TCP_SYN_RECV && new == TCP_ESTABLISHED)
 		mark_unowned((struct sock *)sk);
 	if (new == TCP_LISTEN)

@@ -5,6 +5,7 @@
 #include "accept.h"
 #include "congestion.h"
 #include "drop.h"
+#include "failed.h"
 #include "minisock.h"
 #include "reset.h"
 #include "retransmit.h"
@@ -70,13 +71,39 @@ int BPF_PROG(tt_f_accept)
 SEC("tracepoint/syscalls/sys_exit_accept")
 int tt_accept(struct trace_event_raw_sys_exit *ctx)
 {
-	return accept_returned(ctx->ret);
+	accept_returned(ctx->ret);
+	return config.sees_calls ? call_returns(ctx->ret) : 0;
 }
 
 SEC("tracepoint/syscalls/sys_exit_accept4")
 int tt_accept4(struct trace_event_raw_sys_exit *ctx)
 {
-	return accept_returned(ctx->ret);
+	accept_returned(ctx->ret);
+	return config.sees_calls ? call_returns(ctx->ret) : 0;
+}
+
+SEC("tracepoint/syscalls/sys_enter_accept")
+int tt_accepting(struct trace_event_raw_sys_enter *ctx)
+{
+	return call_begins(ctx->args[0], NULL, TT_OP_ACCEPT);
+}
+
+SEC("tracepoint/syscalls/sys_enter_accept4")
+int tt_accepting4(struct trace_event_raw_sys_enter *ctx)
+{
+	return call_begins(ctx->args[0], NULL, TT_OP_ACCEPT);
+}
+
+SEC("tracepoint/syscalls/sys_enter_connect")
+int tt_connecting(struct trace_event_raw_sys_enter *ctx)
+{
+	return call_begins(ctx->args[0], (const struct tt_sockaddr *)ctx->args[1], TT_OP_CONNECT);
+}
+
+SEC("tracepoint/syscalls/sys_exit_connect")
+int tt_connect(struct trace_event_raw_sys_exit *ctx)
+{
+	return call_returns(ctx->ret);
 }
 
 SEC("tp_btf/timer_start")
@@ -190,6 +217,12 @@ SEC("iter/bpf_map_elem")
 int tt_listeners(struct bpf_iter__bpf_map_elem *ctx)
 {
 	return look_at(ctx);
+}
+
+SEC("iter/bpf_map_elem")
+int tt_storms(struct bpf_iter__bpf_map_elem *ctx)
+{
+	return look_at_storm(ctx);
 }
 
 // Gives a request socket its cookie, which its child and that child's timewait

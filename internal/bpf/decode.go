@@ -63,6 +63,9 @@ var kinds = [TcptraceTtKindTT_NUM_KINDS]event.Kind{
 	TcptraceTtKindTT_CONGESTION:        event.Congestion,
 	TcptraceTtKindTT_DROPPED:           event.Dropped,
 	TcptraceTtKindTT_QUEUE_FULL:        event.QueueFull,
+	TcptraceTtKindTT_FAILED:            event.Failed,
+	TcptraceTtKindTT_RETRANSMIT_MORE:   event.RetransmitMore,
+	TcptraceTtKindTT_RESET_MORE:        event.ResetMore,
 }
 
 // EventKind returns the domain's kind for the kernel side's, or 0.
@@ -183,6 +186,16 @@ func (d *Decoder) decodeBody(raw []byte, head *TcptraceTtHead, ev *event.Event) 
 			ev.Queue = event.Queue{SYN: body.Syn != 0, Length: body.Length, Limit: body.Limit}
 			ev.Count = body.Count
 		}
+	case event.Failed:
+		var body TcptraceTtFailed
+		if ok = read(raw, &body); ok {
+			ev.Task, ev.Op, ev.Count = task(&body.Task), ops[body.Op%uint8(len(ops))], body.Count
+		}
+	case event.RetransmitMore, event.ResetMore:
+		var body TcptraceTtStormTold
+		if ok = read(raw, &body); ok {
+			d.storm(&body, ev)
+		}
 	case event.Totals:
 		var body TcptraceTtTotals
 		if ok = read(raw, &body); ok {
@@ -284,6 +297,18 @@ func (d *Decoder) packet(body *TcptraceTtDrop) event.Packet {
 		p.Where = d.Function(body.Location)
 	}
 	return p
+}
+
+// ops maps the kernel side's operations to the domain's.
+var ops = [...]event.Op{0: event.OpUnknown, TcptraceTtOpTT_OP_CONNECT: event.OpConnect, TcptraceTtOpTT_OP_ACCEPT: event.OpAccept}
+
+func (d *Decoder) storm(body *TcptraceTtStormTold, ev *event.Event) {
+	ev.Count = body.Counts.Events
+	if ev.Kind == event.ResetMore {
+		ev.Reason = nameOf(d.ResetReasons, uint32(body.Reason))
+		return
+	}
+	ev.Suppressed = event.Suppressed{Probes: body.Counts.Probes, ByClass: body.Counts.Segments}
 }
 
 // counters takes the FINs off, which the kernel counts as bytes.

@@ -198,6 +198,29 @@ func TestDecode_TimeWaitBeginAndSynAck(t *testing.T) {
 	expect(t, bytesOf(head), want)
 }
 
+func TestDecode_Failed(t *testing.T) {
+	record := TcptraceTtFailed{Head: headOf(TcptraceTtKindTT_FAILED), Count: 3, Op: uint8(TcptraceTtOpTT_OP_ACCEPT), Task: TcptraceTtTask{Pid: 7}}
+	record.Head.Err = uint16(event.EMFILE)
+	record.Head.OldState = uint8(tcp.Listen)
+	want := eventOf(event.Failed)
+	want.Old, want.Err, want.Op, want.Count, want.Task.PID = tcp.Listen, event.EMFILE, event.OpAccept, 3, 7
+	expect(t, bytesOf(record), want)
+}
+
+func TestDecode_Storms(t *testing.T) {
+	record := TcptraceTtStormTold{Head: headOf(TcptraceTtKindTT_RETRANSMIT_MORE)}
+	record.Counts = TcptraceTtCounts{Events: 9, Probes: 1, Segments: [9]uint32{1: 4, 6: 8}}
+	want := eventOf(event.RetransmitMore)
+	want.Count = 9
+	want.Suppressed = event.Suppressed{Probes: 1, ByClass: [9]uint32{1: 4, 6: 8}}
+	expect(t, bytesOf(record), want)
+
+	record = TcptraceTtStormTold{Head: headOf(TcptraceTtKindTT_RESET_MORE), Counts: TcptraceTtCounts{Events: 5}, Reason: 14}
+	want = eventOf(event.ResetMore)
+	want.Count, want.Reason = 5, "TCP_STATE"
+	expect(t, bytesOf(record), want)
+}
+
 func TestDecode_TimeWaitEnd(t *testing.T) {
 	record := TcptraceTtTimewaitEnd{Head: headOf(TcptraceTtKindTT_TIMEWAIT_END), Frames: Frames{2}}
 	record.Head.OldState = uint8(tcp.TimeWait)

@@ -13,6 +13,17 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type TcptraceTtCall struct {
+	_        structs.HostLayout
+	Addr     [16]uint8
+	Fd       uint32
+	Port     uint16
+	Family   uint16
+	Op       uint8
+	UnderWay uint8
+	Pad      [2]uint8
+}
+
 type TcptraceTtCause uint32
 
 const (
@@ -62,7 +73,16 @@ type TcptraceTtConfig struct {
 	HasDropReason        uint8
 	HasDropReceiver      uint8
 	FindsFin             uint8
-	Pad                  [6]uint8
+	SeesCalls            uint8
+	AcceptByCall         uint8
+	Pad                  [4]uint8
+}
+
+type TcptraceTtCounts struct {
+	_        structs.HostLayout
+	Events   uint32
+	Probes   uint32
+	Segments [9]uint32
 }
 
 type TcptraceTtDrop struct {
@@ -74,6 +94,15 @@ type TcptraceTtDrop struct {
 	Reason   uint16
 	TcpFlags uint8
 	Pad      uint8
+}
+
+type TcptraceTtFailed struct {
+	_     structs.HostLayout
+	Head  TcptraceTtHead
+	Task  TcptraceTtTask
+	Count uint32
+	Op    uint8
+	Pad   [3]uint8
 }
 
 type TcptraceTtFlag uint32
@@ -127,6 +156,9 @@ const (
 	TcptraceTtKindTT_CONGESTION        TcptraceTtKind = 15
 	TcptraceTtKindTT_DROPPED           TcptraceTtKind = 16
 	TcptraceTtKindTT_QUEUE_FULL        TcptraceTtKind = 17
+	TcptraceTtKindTT_FAILED            TcptraceTtKind = 18
+	TcptraceTtKindTT_RETRANSMIT_MORE   TcptraceTtKind = 19
+	TcptraceTtKindTT_RESET_MORE        TcptraceTtKind = 20
 	TcptraceTtKindTT_NUM_KINDS         TcptraceTtKind = 32
 )
 
@@ -150,6 +182,20 @@ type TcptraceTtMoment struct {
 	AnsweredTimer uint64
 	AnsweredUntil uint64
 	Dropping      uint64
+}
+
+type TcptraceTtOp uint32
+
+const (
+	TcptraceTtOpTT_OP_CONNECT TcptraceTtOp = 1
+	TcptraceTtOpTT_OP_ACCEPT  TcptraceTtOp = 2
+)
+
+type TcptraceTtPace struct {
+	_        structs.HostLayout
+	FilledNs uint64
+	Tokens   uint32
+	Pad      uint32
 }
 
 type TcptraceTtQueue struct {
@@ -214,6 +260,34 @@ type TcptraceTtRetransmit struct {
 	Pad2        uint32
 }
 
+type TcptraceTtStorm struct {
+	_        structs.HostLayout
+	Head     TcptraceTtHead
+	Task     TcptraceTtTask
+	FilledNs uint64
+	Tokens   uint32
+	Total    uint32
+	Counts   TcptraceTtCounts
+	Pad      uint32
+}
+
+type TcptraceTtStormKey struct {
+	_      structs.HostLayout
+	Whose  uint64
+	Netns  uint32
+	Reason uint16
+	Kind   uint8
+	State  uint8
+}
+
+type TcptraceTtStormTold struct {
+	_      structs.HostLayout
+	Head   TcptraceTtHead
+	Counts TcptraceTtCounts
+	Reason uint16
+	Pad    uint16
+}
+
 type TcptraceTtTally struct {
 	_          structs.HostLayout
 	Sent       [32]uint64
@@ -265,16 +339,24 @@ type TcptraceTtTransition struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	TcptraceMapCalls          = "calls"
 	TcptraceMapEvents         = "events"
 	TcptraceMapHalfClosed     = "half_closed"
 	TcptraceMapListeners      = "listeners"
 	TcptraceMapMoments        = "moments"
+	TcptraceMapNoStorm        = "no_storm"
 	TcptraceMapOwners         = "owners"
+	TcptraceMapPaces          = "paces"
+	TcptraceMapStorms         = "storms"
 	TcptraceMapTallies        = "tallies"
 	TcptraceMapUnowned        = "unowned"
 	TcptraceProgTtAccept      = "tt_accept"
 	TcptraceProgTtAccept4     = "tt_accept4"
+	TcptraceProgTtAccepting   = "tt_accepting"
+	TcptraceProgTtAccepting4  = "tt_accepting4"
 	TcptraceProgTtCongState   = "tt_cong_state"
+	TcptraceProgTtConnect     = "tt_connect"
+	TcptraceProgTtConnecting  = "tt_connecting"
 	TcptraceProgTtF_accept    = "tt_f_accept"
 	TcptraceProgTtF_connect   = "tt_f_connect"
 	TcptraceProgTtF_reqAdd    = "tt_f_req_add"
@@ -298,6 +380,7 @@ const (
 	TcptraceProgTtSetStateBh  = "tt_set_state_bh"
 	TcptraceProgTtSock        = "tt_sock"
 	TcptraceProgTtSockops     = "tt_sockops"
+	TcptraceProgTtStorms      = "tt_storms"
 	TcptraceProgTtSynack      = "tt_synack"
 	TcptraceProgTtTimerCancel = "tt_timer_cancel"
 	TcptraceProgTtTimerDone   = "tt_timer_done"
@@ -351,7 +434,11 @@ type TcptraceSpecs struct {
 type TcptraceProgramSpecs struct {
 	TtAccept      *ebpf.ProgramSpec `ebpf:"tt_accept"`
 	TtAccept4     *ebpf.ProgramSpec `ebpf:"tt_accept4"`
+	TtAccepting   *ebpf.ProgramSpec `ebpf:"tt_accepting"`
+	TtAccepting4  *ebpf.ProgramSpec `ebpf:"tt_accepting4"`
 	TtCongState   *ebpf.ProgramSpec `ebpf:"tt_cong_state"`
+	TtConnect     *ebpf.ProgramSpec `ebpf:"tt_connect"`
+	TtConnecting  *ebpf.ProgramSpec `ebpf:"tt_connecting"`
 	TtF_accept    *ebpf.ProgramSpec `ebpf:"tt_f_accept"`
 	TtF_connect   *ebpf.ProgramSpec `ebpf:"tt_f_connect"`
 	TtF_reqAdd    *ebpf.ProgramSpec `ebpf:"tt_f_req_add"`
@@ -375,6 +462,7 @@ type TcptraceProgramSpecs struct {
 	TtSetStateBh  *ebpf.ProgramSpec `ebpf:"tt_set_state_bh"`
 	TtSock        *ebpf.ProgramSpec `ebpf:"tt_sock"`
 	TtSockops     *ebpf.ProgramSpec `ebpf:"tt_sockops"`
+	TtStorms      *ebpf.ProgramSpec `ebpf:"tt_storms"`
 	TtSynack      *ebpf.ProgramSpec `ebpf:"tt_synack"`
 	TtTimerCancel *ebpf.ProgramSpec `ebpf:"tt_timer_cancel"`
 	TtTimerDone   *ebpf.ProgramSpec `ebpf:"tt_timer_done"`
@@ -386,11 +474,15 @@ type TcptraceProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type TcptraceMapSpecs struct {
+	Calls      *ebpf.MapSpec `ebpf:"calls"`
 	Events     *ebpf.MapSpec `ebpf:"events"`
 	HalfClosed *ebpf.MapSpec `ebpf:"half_closed"`
 	Listeners  *ebpf.MapSpec `ebpf:"listeners"`
 	Moments    *ebpf.MapSpec `ebpf:"moments"`
+	NoStorm    *ebpf.MapSpec `ebpf:"no_storm"`
 	Owners     *ebpf.MapSpec `ebpf:"owners"`
+	Paces      *ebpf.MapSpec `ebpf:"paces"`
+	Storms     *ebpf.MapSpec `ebpf:"storms"`
 	Tallies    *ebpf.MapSpec `ebpf:"tallies"`
 	Unowned    *ebpf.MapSpec `ebpf:"unowned"`
 }
@@ -423,22 +515,30 @@ func (o *TcptraceObjects) Close() error {
 //
 // It can be passed to LoadTcptraceObjects or ebpf.CollectionSpec.LoadAndAssign.
 type TcptraceMaps struct {
+	Calls      *ebpf.Map `ebpf:"calls"`
 	Events     *ebpf.Map `ebpf:"events"`
 	HalfClosed *ebpf.Map `ebpf:"half_closed"`
 	Listeners  *ebpf.Map `ebpf:"listeners"`
 	Moments    *ebpf.Map `ebpf:"moments"`
+	NoStorm    *ebpf.Map `ebpf:"no_storm"`
 	Owners     *ebpf.Map `ebpf:"owners"`
+	Paces      *ebpf.Map `ebpf:"paces"`
+	Storms     *ebpf.Map `ebpf:"storms"`
 	Tallies    *ebpf.Map `ebpf:"tallies"`
 	Unowned    *ebpf.Map `ebpf:"unowned"`
 }
 
 func (m *TcptraceMaps) Close() error {
 	return _TcptraceClose(
+		m.Calls,
 		m.Events,
 		m.HalfClosed,
 		m.Listeners,
 		m.Moments,
+		m.NoStorm,
 		m.Owners,
+		m.Paces,
+		m.Storms,
 		m.Tallies,
 		m.Unowned,
 	)
@@ -458,7 +558,11 @@ type TcptraceVariables struct {
 type TcptracePrograms struct {
 	TtAccept      *ebpf.Program `ebpf:"tt_accept"`
 	TtAccept4     *ebpf.Program `ebpf:"tt_accept4"`
+	TtAccepting   *ebpf.Program `ebpf:"tt_accepting"`
+	TtAccepting4  *ebpf.Program `ebpf:"tt_accepting4"`
 	TtCongState   *ebpf.Program `ebpf:"tt_cong_state"`
+	TtConnect     *ebpf.Program `ebpf:"tt_connect"`
+	TtConnecting  *ebpf.Program `ebpf:"tt_connecting"`
 	TtF_accept    *ebpf.Program `ebpf:"tt_f_accept"`
 	TtF_connect   *ebpf.Program `ebpf:"tt_f_connect"`
 	TtF_reqAdd    *ebpf.Program `ebpf:"tt_f_req_add"`
@@ -482,6 +586,7 @@ type TcptracePrograms struct {
 	TtSetStateBh  *ebpf.Program `ebpf:"tt_set_state_bh"`
 	TtSock        *ebpf.Program `ebpf:"tt_sock"`
 	TtSockops     *ebpf.Program `ebpf:"tt_sockops"`
+	TtStorms      *ebpf.Program `ebpf:"tt_storms"`
 	TtSynack      *ebpf.Program `ebpf:"tt_synack"`
 	TtTimerCancel *ebpf.Program `ebpf:"tt_timer_cancel"`
 	TtTimerDone   *ebpf.Program `ebpf:"tt_timer_done"`
@@ -493,7 +598,11 @@ func (p *TcptracePrograms) Close() error {
 	return _TcptraceClose(
 		p.TtAccept,
 		p.TtAccept4,
+		p.TtAccepting,
+		p.TtAccepting4,
 		p.TtCongState,
+		p.TtConnect,
+		p.TtConnecting,
 		p.TtF_accept,
 		p.TtF_connect,
 		p.TtF_reqAdd,
@@ -517,6 +626,7 @@ func (p *TcptracePrograms) Close() error {
 		p.TtSetStateBh,
 		p.TtSock,
 		p.TtSockops,
+		p.TtStorms,
 		p.TtSynack,
 		p.TtTimerCancel,
 		p.TtTimerDone,

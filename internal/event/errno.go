@@ -9,17 +9,20 @@ type Errno uint16
 
 // The numbers that tell how a connection ended.
 const (
-	EPIPE        Errno = 32
-	ENONET       Errno = 64
-	ENOPROTOOPT  Errno = 92
-	ENETDOWN     Errno = 100
-	ENETUNREACH  Errno = 101
-	ECONNABORTED Errno = 103
-	ECONNRESET   Errno = 104
-	ETIMEDOUT    Errno = 110
-	ECONNREFUSED Errno = 111
-	EHOSTDOWN    Errno = 112
-	EHOSTUNREACH Errno = 113
+	ENFILE        Errno = 23
+	EMFILE        Errno = 24
+	EPIPE         Errno = 32
+	ENONET        Errno = 64
+	ENOPROTOOPT   Errno = 92
+	EADDRNOTAVAIL Errno = 99
+	ENETDOWN      Errno = 100
+	ENETUNREACH   Errno = 101
+	ECONNABORTED  Errno = 103
+	ECONNRESET    Errno = 104
+	ETIMEDOUT     Errno = 110
+	ECONNREFUSED  Errno = 111
+	EHOSTDOWN     Errno = 112
+	EHOSTUNREACH  Errno = 113
 )
 
 // errnos are those that TCP puts into sk_err and returns from its system calls.

@@ -93,20 +93,25 @@ const (
 	// did, a moment ago: then Remote is not set. ID is the listener's; Queue
 	// says which queue and how full.
 	QueueFull
-	// Failed: a system call of Task failed with Err. Op says which; Local and
-	// Remote are as far as known.
+	// Failed: a system call of Task failed with Err, Count times; of more than
+	// once, the rest is of the last. Op says which; Local and Remote are as far
+	// as known, Old is the socket's state. A connect() whose SYN was answered, or
+	// not, by another is no Failed but a State with Err.
 	Failed
 	// Congestion: the congestion state of a socket changed to
 	// Retransmission.CAState, with the other members of Retransmission as far
 	// as a socket has them. Each timeout sets Loss anew, and is reported also
 	// where the state was Loss already. Old is the socket's state.
 	Congestion
-	// RetransmitMore: segments were sent again that have no Retransmit of
-	// their own, because there were too many: Suppressed counts them by class
-	// of evidence, since the last such event of the connection.
+	// RetransmitMore: Count times something was sent again that has no
+	// Retransmit of its own, because there were too many: Suppressed counts
+	// their segments, since the last such event of the connection. Where too
+	// many connections did so, ID has no cookie, and neither Local nor Remote
+	// is set.
 	RetransmitMore
-	// ResetMore: likewise Count RSTs without an event of their own, of no or
-	// any connection; Old and Reason are those that they have in common.
+	// ResetMore: likewise Count RSTs were sent without a ResetSent of their own,
+	// each to answer a packet of no connection; Old and Reason are those that
+	// they have in common.
 	ResetMore
 
 	// Seen: a sweep through the kernel's tables found the socket, in state Old.
@@ -277,6 +282,16 @@ type Packet struct {
 	Outgoing bool   // we sent it; else it came in
 }
 
+// Suppressed counts the segments of RetransmitMore.
+type Suppressed struct {
+	// ByClass counts segments, as the kernel's RetransSegs does, by why they
+	// were sent again: 0 unknown, 1 a timeout, 2 fast retransmit, 3 tail loss
+	// probe, 4 SYN, 5 SYN-ACK, 6 recovery after a timeout, 7 not sent, 8 FIN
+	// without data. The rules are those of conn.Classify.
+	ByClass [9]uint32
+	Probes  uint32 // of the Count, those that were tail loss probes, FINs included
+}
+
 // A Queue is one of a listener's two, as a packet met it.
 type Queue struct {
 	SYN    bool   // of requests, in SYN_RECV; else of connections that wait for accept()
@@ -351,6 +366,8 @@ type Event struct {
 	Reset  ResetFacts // of ResetSent and ResetReceived
 	Packet Packet     // of Dropped
 	Queue  Queue
+
+	Suppressed Suppressed // of RetransmitMore
 
 	Retransmission Retransmission
 	Counters       Counters

@@ -22,6 +22,8 @@ func (k *kernel) config(set *hookSet, opts *Options) bpf.TcptraceTtConfig {
 		AcceptArgs:       k.acceptArgs,
 		HasDropReason:    flag(k.dropReason),
 		HasDropReceiver:  flag(k.freedReceiver),
+		SeesCalls:        flag(opts.Errors),
+		AcceptByCall:     flag(k.acceptByCall(opts)),
 		DropReasons:      toldDrops(k.dropReasons),
 	}
 	c.ReasonListenOverflow = number(k.dropReasons, "TCP_LISTEN_OVERFLOW")

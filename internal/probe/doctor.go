@@ -33,6 +33,8 @@ const (
 	congestion     = "congestion state"
 	drops          = "dropped packets"
 	fullQueues     = "full listen queues"
+	storms         = "counts in a storm"
+	failedCalls    = "failed connect() and accept()"
 	resetsSent     = "resets sent"
 	resetsReceived = "resets received"
 )
@@ -41,6 +43,7 @@ const (
 	remedySymbols = "grant CAP_SYSLOG, and set kernel.kptr_restrict below 2"
 	remedyCgroup  = "mount the cgroup v2 hierarchy, and grant CAP_NET_ADMIN"
 	remedyKernel  = "a newer kernel"
+	remedyErrors  = "--errors, at 50 ns for each system call of the host"
 	remedyAccept  = "--exact-accept, at 50 ns for each system call of the host"
 )
 
@@ -60,6 +63,8 @@ func services() []service {
 		{congestion, Bounded, "needless retransmits are not told from others", remedyKernel},
 		{drops, Absent, "packets that the kernel drops are not shown", remedyKernel},
 		{fullQueues, Bounded, "how many packets met one is a bound, and who sent them is not known", remedyKernel},
+		{storms, Bounded, "the last ones of a storm are not counted", remedyKernel},
+		{failedCalls, Bounded, "of those that fail at once, only a connect() that finds no free port is seen", remedyErrors},
 		{resetsSent, Absent, "sent resets are not shown", ""},
 		{resetsReceived, Absent, "received resets are not shown", ""},
 	}
@@ -115,7 +120,7 @@ func (p *programs) grade(s *service) Capability {
 		}
 	}
 	if len(where) == 0 { // see Options.NoOwners
-		c.Grade, c.Lost, c.Why = s.without, s.lost, "left out"
+		c.Grade, c.Lost, c.Why, c.Remedy = s.without, s.lost, "left out", s.remedy
 	}
 	if c.Grade != Absent {
 		c.Hook = strings.Join(where, ", ")

@@ -74,7 +74,7 @@ func timers() hookSet {
 		name:   HooksTimers,
 		usable: withSymbols,
 		hooks: func(k *kernel) []hook {
-			return slices.Concat(cookieHooks(k), []hook{requestCookieHook()}, timerHooks(), []hook{listenerHook(), freeHook(k, orphanFinWait2)}, socketHooks())
+			return slices.Concat(cookieHooks(k), []hook{requestCookieHook()}, timerHooks(), []hook{listenerHook(), stormHook(), freeHook(k, orphanFinWait2)}, socketHooks())
 		},
 		configure: func(k *kernel, c *bpf.TcptraceTtConfig) {
 			c.TimewaitHandler = k.symbols.address(timewaitHandler)
@@ -137,6 +137,14 @@ func socketHooks() []hook {
 }
 
 func withSymbols(k *kernel) error { return k.hidden }
+
+// stormHook tells what was counted rather than told: see watch.
+func stormHook() hook {
+	h := listenerHook()
+	h.program, h.over, h.serves = bpf.TcptraceProgTtStorms, bpf.TcptraceMapStorms, []string{storms}
+	h.tells = event.RetransmitMore
+	return h
+}
 
 // listenerHook looks at the listeners: see watch.
 func listenerHook() hook {

@@ -72,7 +72,7 @@ func loadHooks(k *kernel, set *hookSet, opts *Options) (*programs, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the BPF object: %w", err)
 	}
-	accept := acceptHooks(opts.ExactAccept && hasTrampolines(k) != nil)
+	accept := callHooks(opts, k.acceptByCall(opts))
 	p := &programs{hooks: ownerHooks(opts, append(accept, set.hooks(k)...)), absent: map[string]error{}, byProgram: map[string]link.Link{}}
 	if err := p.choose(spec, k); err != nil {
 		return nil, err

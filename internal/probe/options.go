@@ -35,6 +35,12 @@ type Options struct {
 	// call of the host some 50 ns. Open fails where that cannot be had.
 	ExactAccept bool
 
+	// Errors says to see connect() and accept() fail, by the tracepoints of
+	// system calls, which cost every system call of the host some 50 ns. Where
+	// they cannot be had, and without it, only a connect() that finds no free
+	// port is seen.
+	Errors bool
+
 	// NoSweep leaves out the sweeps through the kernel's tables of sockets, at
 	// the start and every minute: what is older than the trace is then known
 	// only by what happens to it.

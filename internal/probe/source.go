@@ -89,7 +89,7 @@ func (s *Source) start() error {
 	if s.waiter, err = newWaiter(ring.FD()); err != nil {
 		return err
 	}
-	s.watch = watch{iterator: s.programs.iterator(bpf.TcptraceProgTtListeners)}
+	s.watch = newWatch(s.programs)
 	s.ledger = ledger{programs: s.programs, tallies: maps[bpf.TcptraceMapTallies], checked: now()}
 	return nil
 }

@@ -7,21 +7,41 @@ import (
 	"io"
 	"time"
 
+	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 
+	"github.com/tcptrace/tcptrace/internal/bpf"
 	"github.com/tcptrace/tcptrace/internal/event"
 )
 
-// watchEvery is how often the listeners are looked at for SYNs that they
-// dropped.
-const watchEvery = 100 * time.Millisecond
+const (
+	// watchEvery is how often the kernel side's maps are looked at for what no
+	// hook tells.
+	watchEvery = 100 * time.Millisecond
 
-// A watch looks at the listeners, which the kernel side knows, for packets
-// that they dropped since and of which no hook tells. What it finds goes into
-// the ring. The zero watch, where this kernel has none, finds nothing.
+	// forgetEvery is how often the buckets of storms that are over are dropped.
+	forgetEvery = time.Minute
+)
+
+// A watch looks at two maps of the kernel side: the listeners, for packets that
+// they dropped since, and the storms, for what was counted rather than told.
+// What it finds goes into the ring. Where this kernel has no iterators of maps
+// it finds nothing.
 type watch struct {
-	iterator *link.Iter
-	last     event.Time
+	iterators []*link.Iter
+	storms    *ebpf.Map
+	last      event.Time
+	forgot    event.Time
+}
+
+func newWatch(p *programs) watch {
+	w := watch{storms: p.collection.Maps[bpf.TcptraceMapStorms], forgot: now()}
+	for _, program := range []string{bpf.TcptraceProgTtListeners, bpf.TcptraceProgTtStorms} {
+		if it := p.iterator(program); it != nil {
+			w.iterators = append(w.iterators, it)
+		}
+	}
+	return w
 }
 
 // look looks if it is time to.
@@ -30,11 +50,18 @@ func (w *watch) look(now event.Time) error {
 		return nil
 	}
 	w.last = now
+	if now.Sub(w.forgot) >= forgetEvery {
+		w.forgot = now
+		if err := w.forget(now); err != nil {
+			return err
+		}
+	}
 	return w.run()
 }
 
 // lookLast looks as often as it takes until all is told: what one look finds
-// is told by the next, if nothing has explained it by then (bpf/listener.h).
+// of a listener is told by the next, if nothing has explained it by then
+// (bpf/listener.h).
 func (w *watch) lookLast() error {
 	if err := w.run(); err != nil {
 		return err
@@ -43,16 +70,34 @@ func (w *watch) lookLast() error {
 }
 
 func (w *watch) run() error {
-	if w.iterator == nil {
-		return nil
-	}
-	listing, err := w.iterator.Open()
-	if err != nil {
-		return fmt.Errorf("look at the listeners: %w", err)
-	}
-	defer listing.Close()
-	if _, err := io.Copy(io.Discard, listing); err != nil {
-		return fmt.Errorf("look at the listeners: %w", err)
+	for _, it := range w.iterators {
+		listing, err := it.Open()
+		if err != nil {
+			return fmt.Errorf("look at what no hook tells: %w", err)
+		}
+		_, err = io.Copy(io.Discard, listing)
+		listing.Close()
+		if err != nil {
+			return fmt.Errorf("look at what no hook tells: %w", err)
+		}
 	}
 	return nil
+}
+
+// forget drops the buckets that nothing has been taken from for long. One of a
+// connection goes with it, but that may have been missed.
+func (w *watch) forget(now event.Time) error {
+	var key bpf.TcptraceTtStormKey
+	var value bpf.TcptraceTtStorm
+	var idle []bpf.TcptraceTtStormKey
+	entries := w.storms.Iterate()
+	for entries.Next(&key, &value) {
+		if value.Counts.Events == 0 && now.Sub(event.Time(value.FilledNs)) > forgetEvery {
+			idle = append(idle, key)
+		}
+	}
+	for i := range idle {
+		_ = w.storms.Delete(&idle[i]) // it may be gone by itself
+	}
+	return nil // a map that changes while it is read may end early
 }

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0
+//
+// Storm control: what comes too often is counted rather than told, and the
+// counts are told now and then, so that their sum is exact. A bucket of tokens,
+// one for each event, decides; it holds burst of them and gets rate of them
+// each second.
+#pragma once
+
+#include "emit.h"
+
+// Whose bucket.
+struct tt_storm_key {
+	__u64 whose; // a connection's cookie, or a process; 0: of many
+	__u32 netns;
+	__u16 reason; // of resets, or errno
+	__u8 kind;    // enum tt_kind: of the record that tells the counts
+	__u8 state;   // of resets; enum tt_op of failed calls
+};
+
+struct tt_storm {
+	struct tt_head head; // of the last one that was not told
+	struct tt_task task; // likewise
+	__u64 filled_ns;
+	__u32 tokens;
+	__u32 total; // of retransmits: the socket's total_retrans, as last seen
+	struct tt_counts counts; // of those not told
+	__u32 pad;
+};
+
+// Inserted by the hooks; deleted as the connection closes, and otherwise by
+// user space once idle. Counts that a connection does not tell itself are told
+// by an iterator that user space runs. When it is full, all is told.
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 8192);
+	__type(key, struct tt_storm_key);
+	__type(value, struct tt_storm);
+} storms SEC(".maps");
+
+// An empty bucket, to insert from. Nobody writes it.
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct tt_storm);
+} no_storm SEC(".maps");
+
+// A CPU's bucket for the retransmits of all connections together.
+struct tt_pace {
+	__u64 filled_ns;
+	__u32 tokens;
+	__u32 pad;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct tt_pace);
+} paces SEC(".maps");
+
+#define TT_IDLE_NS 500000000
+
+enum {
+	TT_SECOND = 1000000000,
+
+	// Retransmits of one connection.
+	TT_CONNECTION_BURST = 64,
+	TT_CONNECTION_RATE = 64,
+	// Retransmits of all, on one CPU.
+	TT_CPU_BURST = 16384,
+	TT_CPU_RATE = 4096,
+	// RSTs of one reason in one namespace that answer packets of no connection.
+	TT_RESET_BURST = 8192,
+	TT_RESET_RATE = 2048,
+	// Calls of one listener or process that fail with one errno.
+	TT_CALL_BURST = 64,
+	TT_CALL_RATE = 16,
+};
+
+static __always_inline bool take_token(__u64 *filled_ns, __u32 *tokens, __u64 now, __u32 burst,
+				       __u32 rate)
+{
+	__u64 since = now - *filled_ns;
+	__u32 have = *tokens;
+
+	if (since > 60ULL * TT_SECOND) {
+		have = burst;
+		*filled_ns = now;
+	} else if (since >= TT_SECOND / rate) {
+		have += since * rate / TT_SECOND;
+		if (have > burst)
+			have = burst;
+		*filled_ns = now;
+	}
+	*tokens = have ? have - 1 : 0;
+	return have;
+}
+
+// Returns the bucket, a full one if there was none, or NULL where there is no
+// room for it.
+static __always_inline struct tt_storm *storm_of(const struct tt_storm_key *key)
+{
+	struct tt_storm *s = bpf_map_lookup_elem(&storms, key);
+	struct tt_storm *empty;
+	__u32 zero = 0;
+
+	if (s)
+		return s;
+	empty = bpf_map_lookup_elem(&no_storm, &zero);
+	if (!empty)
+		return NULL;
+	bpf_map_update_elem(&storms, key, empty, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&storms, key);
+}
+
+static __always_inline bool cpu_allows(__u64 now)
+{
+	__u32 zero = 0;
+	struct tt_pace *pace = bpf_map_lookup_elem(&paces, &zero);
+
+	return !pace || take_token(&pace->filled_ns, &pace->tokens, now, TT_CPU_BURST, TT_CPU_RATE);
+}
+
+// Only one may take at a time: who holds the connection's socket or, where there
+// is none or nothing happens any more, the iterator.
+static __always_inline void take_count(__u32 *from, __u32 *to)
+{
+	__u32 n = *from;
+
+	*to = n;
+	__sync_fetch_and_add(from, -n); // others may be adding
+}
+
+// Tells what was not told, and forgets it. s->head.kind is key's.
+static __always_inline void tell_storm(struct tt_storm *s, const struct tt_storm_key *key)
+{
+	struct tt_storm_told *out = reserve(&s->head, sizeof(*out));
+
+	if (!out)
+		return; // it is told later
+	out->head.time_ns = bpf_ktime_get_ns();
+	out->reason = key->reason;
+	out->pad = 0;
+	take_count(&s->counts.events, &out->counts.events);
+	take_count(&s->counts.probes, &out->counts.probes);
+	for (int i = 0; i < TT_CLASSES; i++)
+		take_count(&s->counts.segments[i], &out->counts.segments[i]);
+	submit(out);
+}
