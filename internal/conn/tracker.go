@@ -139,6 +139,8 @@ func (t *Tracker) handle(ev *event.Event) {
 		t.timeWaitEnd(ev, r)
 	case event.Retransmit, event.RetransmitSynAck:
 		t.retransmit(ev, r)
+	case event.RetransmitMore:
+		t.retransmitMore(ev, r)
 	case event.Congestion:
 		t.congestion(ev, r)
 	case event.ResetSent:

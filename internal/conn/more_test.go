@@ -1,0 +1,41 @@
+package conn
+
+import (
+	"testing"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcp"
+)
+
+// What a storm left to be counted belongs to its connection like the rest.
+func TestTracker_CountsWhatAStormSentAgain(t *testing.T) {
+	c := aClient
+	more := c.event(event.RetransmitMore, 3*s)
+	more.Old, more.Count = tcp.Established, 5
+	more.Suppressed.ByClass = [NumClasses]uint32{ClassRTO: 1, ClassRecovery: 7}
+	tr := New(Options{})
+	tell(tr, events(c.connected(1*s), c.retransmit(2*s, tcp.Established, event.Retransmission{CAState: 4, Retransmits: 1, Total: 1})))
+	var changes []Change
+	tr.Handle(more, func(c *Change) { changes = append(changes, *c) })
+	if len(changes) != 2 || changes[0].Class != ClassRTO || changes[0].Segments != 1 || changes[1].Class != ClassRecovery || changes[1].Segments != 7 {
+		t.Fatalf("%+v", changes)
+	}
+	conn := changes[0].Conn
+	if got := conn.Resent(); got != 9 || conn.Retransmits[ClassRTO] != 2 || conn.Retransmits[ClassRecovery] != 7 {
+		t.Errorf("%d segments sent again: %v", got, conn.Retransmits)
+	}
+
+	// One that failed before the kernel counted it is no tenth.
+	unsent := c.retransmit(4*s, tcp.Established, event.Retransmission{CAState: 4, Retransmits: 1, Total: 9, Err: -11})
+	tell(tr, events(unsent))
+	if got := conn.Resent(); got != 9 {
+		t.Errorf("%d segments after one that was not sent", got)
+	}
+
+	// Of too many connections at once there is none to count it for.
+	nobodys := *more
+	nobodys.ID.Cookie, nobodys.Local, nobodys.Remote = 0, more.Remote, more.Remote
+	if got := tell(tr, events(&nobodys)); len(got) != 0 {
+		t.Errorf("told %q", got)
+	}
+}
