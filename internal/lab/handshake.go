@@ -78,6 +78,14 @@ func handshakeStories() []Story {
 		sysctls:  [][2]string{{"net.ipv4.tcp_synack_retries", "1"}},
 		play:     playAbandoned,
 	}, {
+		Name:     "syn-cookies",
+		Doc:      "the server answers each SYN with a cookie (tcp_syncookies 2) and keeps nothing of it: SYN_RECV lasts an instant. Nothing is wrong",
+		Client:   path(opened, closesFirst),
+		Server:   path(accepted, closesSecond),
+		Networks: everywhere,
+		sysctls:  [][2]string{{"net.ipv4.tcp_syncookies", "2"}},
+		play:     func(ctx context.Context, st *stage) error { return st.closeInOrder(ctx, clientFirst) },
+	}, {
 		Name:     "simultaneous-open",
 		Doc:      "both ends bind and connect to each other and their SYNs cross; the client closes first",
 		Rule:     "simultaneous-open",

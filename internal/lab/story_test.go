@@ -19,7 +19,7 @@ var audited = []string{
 	"ActiveOpens", "PassiveOpens", "AttemptFails", "EstabResets", "CurrEstab", "OutRsts",
 	"TW", "TWKilled", "TWRecycled", "TCPTimeWaitOverflow", "EmbryonicRsts",
 	"TCPAbortOnData", "TCPAbortOnClose", "TCPAbortOnTimeout", "ListenDrops", "ListenOverflows",
-	"TCPReqQFullDrop", "TCPReqQFullDoCookies", "SyncookiesSent",
+	"TCPReqQFullDrop", "TCPReqQFullDoCookies", "SyncookiesSent", "SyncookiesRecv",
 }
 
 type counts map[string]uint64
@@ -208,6 +208,14 @@ var expectations = map[string]expectation{
 			return counts{"ActiveOpens": n, "PassiveOpens": n, "EstabResets": 2 * n, "OutRsts": n}
 		},
 		client: tcp.Established,
+	},
+	"syn-cookies": {
+		// TCPReqQFullDoCookies is what the kernel calls it even with an empty
+		// queue (tcp_syn_flood_action).
+		counts: func(n uint64) counts {
+			return plain(n).with("SyncookiesSent", n).with("SyncookiesRecv", n).with("TCPReqQFullDoCookies", n)
+		},
+		client: tcp.TimeWait, cause: "netns_exit",
 	},
 	"healthy": {counts: plain, heldByChance: true, cause: "netns_exit", strayResets: true},
 }
