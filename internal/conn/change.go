@@ -166,9 +166,10 @@ type Connection struct {
 	Retransmits [NumClasses]uint32 // segments sent again; their sum is what the kernel counts
 
 	// Loss episodes: how many, how many of them were spurious, and the time
-	// that they cost, at least.
+	// that they cost, or cost at least.
 	Episodes, SpuriousEpisodes uint32
 	EpisodeTime                time.Duration
+	EpisodeTimeAtLeast         bool
 }
 
 // Listener reports whether c is a listening socket: no connection at all, but

@@ -448,3 +448,28 @@ func TestEpisode_SteadyStateAllocatesNothing(t *testing.T) {
 		t.Errorf("after the storm: %+v", st)
 	}
 }
+
+// To be told how late it is changes neither what is told nor its order.
+func TestEpisode_AdvanceChangesNothing(t *testing.T) {
+	a, b, c := numbered(1), numbered(2), numbered(3)
+	story := events(
+		a.connected(1*s), b.connected(1*s), inFinWait2(c),
+		a.tlp(2500*ms, 100), b.tlp(2500*ms, 100), a.rto(2700*ms, 100, 200),
+		c.state(3190*ms, tcp.FinWait2, tcp.Close), // waits for a moment, in which the loss of b comes to rest
+		b.event(event.Used, 3*s), a.event(event.Used, 5*s), b.tlp(6*s, 300), b.event(event.Used, 9*s),
+	)
+	plain, advanced := New(Options{}), New(Options{})
+	var want, got []string
+	for _, ev := range story {
+		plain.Handle(ev, func(ch *Change) { want = append(want, line(ch)) })
+		emit := func(ch *Change) { got = append(got, line(ch)) }
+		for at := advanced.now; at < ev.Time; at += event.Time(7 * ms) {
+			advanced.Advance(at, emit)
+		}
+		advanced.Handle(ev, emit)
+	}
+	if len(want) < 10 {
+		t.Fatalf("only %d changes", len(want))
+	}
+	expect(t, got, strings.Join(want, "\n"))
+}

@@ -248,9 +248,10 @@ func (t *Tracker) endEpisode(r *record, at event.Time, known bool, outcome Outco
 		}
 	}
 	e.judge()
-	lost, _ := e.TimeLost(at)
+	lost, exact := e.TimeLost(at)
 	r.Episodes++
 	r.EpisodeTime += lost
+	r.EpisodeTimeAtLeast = r.EpisodeTimeAtLeast || !exact
 	if e.Spurious() {
 		r.SpuriousEpisodes++
 	}

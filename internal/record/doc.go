@@ -61,7 +61,7 @@
 //	            of the RST that ended it; bytes_sent (with those sent
 //	            again), bytes_acked, bytes_received: of payload; segs_out, segs_in, srtt_us; retransmits, {class:
 //	            n}, in segments; loss_episodes, spurious_episodes, and loss_ns, the time
-//	            that they cost, at least; closer, the process that closed it where that is another;
+//	            that they cost, with loss_at_least: true where it may be more; closer, the process that closed it where that is another;
 //	            complete; open: true where it has not ended
 //	lost        kind of event, count, from_mono_ns: lost between that time and
 //	            mono_ns

@@ -72,6 +72,9 @@ func (w *writer) losses(c *conn.Connection) {
 		w.uint("spurious_episodes", uint64(c.SpuriousEpisodes))
 	}
 	w.int("loss_ns", int64(c.EpisodeTime))
+	if c.EpisodeTimeAtLeast {
+		w.bool("loss_at_least", true)
+	}
 }
 
 // classes writes how many segments of each class were sent again, if any.

@@ -99,7 +99,8 @@ func (l *line) spans(c *conn.Change) {
 	}
 }
 
-// remarks writes what is out of the ordinary: retransmits, a late accept(), an
+// remarks writes what is out of the ordinary: retransmits and the time that they
+// cost, a late accept(), an
 // error, a gap.
 func (l *line) remarks(c *conn.Connection) {
 	total := uint64(0)
@@ -109,6 +110,13 @@ func (l *line) remarks(c *conn.Connection) {
 	if total > 0 {
 		l.text(" retransmits=")
 		l.b = strconv.AppendUint(l.b, total, 10)
+	}
+	if c.EpisodeTime > 0 {
+		l.text(" loss")
+		if !c.EpisodeTimeAtLeast {
+			l.text("=")
+		}
+		l.b = appendAtLeast(l.b, c.EpisodeTime, !c.EpisodeTimeAtLeast)
 	}
 	if wait, ok := c.AcceptWait(); ok && wait >= longWait {
 		l.text(" accept_wait=")
