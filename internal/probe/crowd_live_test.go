@@ -23,6 +23,7 @@ type crowd struct {
 	batched      *sync.Cond // guards what follows; signals the end of a batch
 	batch, older time.Time  // ends of the last two
 	watchers     map[uint32]*watcher
+	fin          probe.Capability // see sighting
 	received     uint64
 	lost         uint64
 }
@@ -40,6 +41,7 @@ func startCrowd(t *testing.T) *crowd {
 	if err != nil {
 		t.Fatal(err)
 	}
+	c.fin = capability(c.source, "FIN_WAIT2 after close()")
 	ctx, cancel := context.WithCancel(context.Background()) // the tests in t outlive its own
 	c.cancel = cancel
 	go func() { c.done <- c.source.Run(ctx, c.take) }()
@@ -94,6 +96,7 @@ func (c *crowd) play(t *testing.T, name string, params lab.Params) (truth *lab.T
 			}
 			return nil
 		}
+		w.seen.fin = c.fin
 		truth = play(t, name, params)
 		c.leave(w)
 		seen = &w.seen

@@ -40,6 +40,11 @@ type sighting struct {
 	lost        uint64
 	received    uint64 // events
 	sent        uint64 // that the kernel side says to have sent
+
+	// How well the source sees the FIN that ends an orphan's FIN_WAIT2; a Grade
+	// of "" is not asked for.
+	fin     probe.Capability
+	unknown []string // what is not known for want of it
 }
 
 // hooks is Options.Hooks of every live test that leaves it open.
@@ -57,8 +62,16 @@ func open(options probe.Options) (*probe.Source, error) {
 // namespaces, and returns what the tracker made of it.
 func watch(t *testing.T, name string, params lab.Params, options probe.Options) (truth *lab.Truth, seen *sighting) {
 	t.Helper()
-	lab.Unshielded(t.Logf, func() { truth, seen = watchOnce(t, name, params, options) })
-	return truth, seen
+	// A kernel whose tracepoints are preemptible (Linux 7.0) skips a program on a
+	// CPU where a task was preempted in it. Each time is counted as a loss. On an
+	// emulated machine, where a program takes so long, that is often.
+	for attempt := 1; ; attempt++ {
+		lab.Unshielded(t.Logf, func() { truth, seen = watchOnce(t, name, params, options) })
+		if seen.lost == 0 || options.RingBytes != 0 || attempt == 5 {
+			return truth, seen
+		}
+		t.Logf("%d events are counted as lost: once more", seen.lost)
+	}
 }
 
 func watchOnce(t *testing.T, name string, params lab.Params, options probe.Options) (*lab.Truth, *sighting) {
@@ -91,6 +104,7 @@ func watchOnce(t *testing.T, name string, params lab.Params, options probe.Optio
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
+	w.seen.fin = capability(source, "FIN_WAIT2 after close()")
 	for _, tally := range source.Tally() {
 		w.seen.sent += tally.Sent
 	}
@@ -99,6 +113,15 @@ func watchOnce(t *testing.T, name string, params lab.Params, options probe.Optio
 	}
 	w.tracker.Finish(w.last, w.change)
 	return truth, &w.seen
+}
+
+func capability(source *probe.Source, name string) (found probe.Capability) {
+	for _, c := range source.Capabilities() {
+		if c.Name == name {
+			found = c
+		}
+	}
+	return found
 }
 
 type watcher struct {
@@ -187,7 +210,7 @@ func compare(t *testing.T, truth *lab.Truth, seen *sighting) {
 		if len(c.ClientStates) > 0 {
 			lives++
 			l := seen.end(t, c.ClientNetNS, c.ClientCookie, c.Client, c.Server)
-			compareEnd(t, l, conn.Client, c.ClientStates, c.ClientStays, c.ClientEnd, c.TimeWaitCause)
+			compareEnd(t, seen, l, conn.Client, c.ClientStates, c.ClientStays, c.ClientEnd, c.TimeWaitCause)
 		}
 		if len(c.ServerStates) > 0 {
 			lives++
@@ -196,11 +219,14 @@ func compare(t *testing.T, truth *lab.Truth, seen *sighting) {
 			if slices.Contains(c.ServerStates, "SYN_SENT") {
 				role = conn.Client // a simultaneous open has two
 			}
-			compareEnd(t, l, role, c.ServerStates, c.ServerStays, c.ServerEnd, c.TimeWaitCause)
+			compareEnd(t, seen, l, role, c.ServerStates, c.ServerStays, c.ServerEnd, c.TimeWaitCause)
 		}
 	}
 	if got := seen.during(truth); got != lives {
 		t.Errorf("%d connections and listeners seen, want %d", got, lives)
+	}
+	if len(seen.unknown) > 0 && !t.Failed() {
+		t.Skipf("%d ends are all right but for the length of FIN_WAIT2, which this kernel does not tell: %s", len(seen.unknown), seen.fin.Why)
 	}
 }
 
@@ -224,7 +250,7 @@ func (s *sighting) during(truth *lab.Truth) (count int) {
 	return count
 }
 
-func compareEnd(t *testing.T, l *life, role conn.Role, states []string, stays []lab.Stay, end, cause string) {
+func compareEnd(t *testing.T, seen *sighting, l *life, role conn.Role, states []string, stays []lab.Stay, end, cause string) {
 	t.Helper()
 	if l == nil {
 		return
@@ -244,6 +270,10 @@ func compareEnd(t *testing.T, l *life, role conn.Role, states []string, stays []
 		t.Errorf("%s: causes %q, want %q", who, l.causes, cause)
 	}
 	for _, stay := range stays {
+		if _, told := l.stays[stay.State]; !told && stay.State == tcp.FinWait2.String() && seen.fin.Grade == probe.Bounded {
+			seen.unknown = append(seen.unknown, who)
+			continue
+		}
 		if got := l.stays[stay.State]; got < stay.Min || got > stay.Max {
 			t.Errorf("%s: %v in %s, want %v to %v", who, got, stay.State, stay.Min, stay.Max)
 		}

@@ -136,6 +136,9 @@ func eachOwnerStory(t *testing.T, networks []lab.Network, run func(t *testing.T,
 				t.Run(string(network), func(t *testing.T) {
 					families(t, func(t *testing.T, params lab.Params) {
 						params.N, params.Network = o.n, network
+						if testing.Short() {
+							params.N = min(o.n, 53)
+						}
 						run(t, o.story, params)
 					})
 				})
