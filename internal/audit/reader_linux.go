@@ -1,9 +1,11 @@
 package audit
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"runtime"
 	"slices"
@@ -24,16 +26,60 @@ func NewMeter(netns []uint32) (*Meter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the network namespaces: %w", err)
 	}
+	f := finder{names: names, wanted: netns, known: map[uint32]proc.NetNS{}}
 	return newMeter(func() ([]Reading, error) {
-		all, err := names.NetNamespaces()
+		all, err := f.find()
 		if err != nil {
 			return nil, err
 		}
-		wanted := slices.DeleteFunc(all, func(ns proc.NetNS) bool {
-			return len(netns) > 0 && !slices.Contains(netns, ns.Inode)
-		})
-		return readAll(wanted)
+		return readAll(all)
 	}), nil
+}
+
+// A finder finds the namespaces that are audited.
+type finder struct {
+	names  *proc.Resolver
+	wanted []uint32 // empty: all
+	known  map[uint32]proc.NetNS
+}
+
+// find lists the namespaces. A scan of the threads may overlook one that is
+// held by threads alone which come and go; so one that was found before is
+// looked for three times, and where it was.
+func (f *finder) find() ([]proc.NetNS, error) {
+	found := map[uint32]proc.NetNS{}
+	for range 3 {
+		all, err := f.names.NetNamespaces()
+		if err != nil {
+			return nil, err
+		}
+		for _, ns := range all {
+			if len(f.wanted) == 0 || slices.Contains(f.wanted, ns.Inode) {
+				found[ns.Inode] = ns
+			}
+		}
+		if f.hasAll(found) {
+			break
+		}
+	}
+	for inode, ns := range f.known {
+		if _, ok := found[inode]; !ok {
+			found[inode] = ns
+		}
+	}
+	f.known = found
+	return slices.SortedFunc(maps.Values(found), func(a, b proc.NetNS) int { return cmp.Compare(a.Inode, b.Inode) }), nil
+}
+
+// hasAll reports whether all that were known before, and all that are asked
+// for, are found.
+func (f *finder) hasAll(found map[uint32]proc.NetNS) bool {
+	for inode := range f.known {
+		if _, ok := found[inode]; !ok {
+			return false
+		}
+	}
+	return len(found) >= len(f.wanted)
 }
 
 // readAll reads the figures of the namespaces, from a thread of its own, which

@@ -230,7 +230,7 @@ func TestAudit_EveryStory(t *testing.T) {
 				}
 			}
 			if counted["ActiveOpens"] == 0 {
-				t.Error("nothing was counted")
+				t.Errorf("nothing was counted: %s", tr.stderr.String())
 			}
 			t.Log(counted)
 		})
