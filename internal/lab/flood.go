@@ -117,7 +117,7 @@ func playFlood(ctx context.Context, st *stage) error {
 	if now[tcp.SynRecv] < st.p.N/2 {
 		return fmt.Errorf("%d SYNs were sent, and there is %v", st.p.N, now)
 	}
-	if err := st.ours(st.p.N); err != nil {
+	if err := st.ours(now[tcp.SynRecv]); err != nil {
 		return err
 	}
 	if err := st.held(); err != nil {

@@ -101,7 +101,7 @@ func playQueueFull(ctx context.Context, st *stage) error {
 	if err := st.await(ctx, census{tcp.Established: 2 * room, tcp.SynSent: len(dropped)}); err != nil {
 		return err
 	}
-	if err := st.theirs(len(dropped)); err != nil {
+	if err := st.theirs(2 * len(dropped)); err != nil { // SYNs
 		return err
 	}
 	if err := st.held(); err != nil {

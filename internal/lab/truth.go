@@ -68,7 +68,7 @@ type Finding struct {
 	Rule  string `json:"rule"` // Story.Rule
 	PID   int    `json:"pid"`
 	Comm  string `json:"comm"`
-	Count int    `json:"count"` // of the connections or calls that it is about
+	Count int    `json:"count"` // of the connections, calls or, for a full accept queue, packets that it is about
 }
 
 // A TruthListener is a listening socket of a story. Its states are
