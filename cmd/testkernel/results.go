@@ -27,8 +27,7 @@ type capability struct {
 // A test is what became of one, by its full name.
 type test struct {
 	verdict string
-	why     string // of a skip
-	leaf    bool   // it has no tests in it
+	why     string // the last thing that it said
 }
 
 // Results are what one kernel showed.
@@ -45,8 +44,9 @@ type results struct {
 
 	suite suite
 	begun float64
-	log   []string // of the test that runs
-	fails []string // what failed tests printed
+	test  string              // that speaks
+	logs  map[string][]string // of the suite, by test; "" is none
+	fails []string            // what failed tests printed
 }
 
 // A suite is a run of one program for one mode.
@@ -58,7 +58,7 @@ type suite struct {
 func newResults(name string) *results {
 	r := &results{
 		name: name, tests: map[mode]map[string]*test{}, doctor: map[mode][]capability{},
-		verified: map[string]int{}, absent: map[mode]bool{},
+		verified: map[string]int{}, absent: map[mode]bool{}, logs: map[string][]string{},
 	}
 	for _, m := range modes {
 		r.tests[m] = map[string]*test{}
@@ -91,38 +91,38 @@ func (r *results) add(line string) {
 	switch m := verdictLine.FindStringSubmatch(line); {
 	case m != nil:
 		r.judged(m[1], m[2])
-	case strings.HasPrefix(line, "=== RUN"):
-		r.log = nil
+	case strings.HasPrefix(line, "=== "):
+		if words := strings.Fields(line); len(words) == 3 { // RUN, PAUSE, CONT or NAME, and whose lines follow
+			r.test = words[2]
+		}
 	default:
-		r.log = append(r.log, line)
+		r.logs[r.test] = append(r.logs[r.test], line)
 	}
 }
 
-// judged takes note of a test's end. With -test.v its log comes before.
+// maxFails bounds what is printed of failed tests.
+const maxFails = 200
+
+// judged takes note of a test's end. With -test.v its log comes before, and its
+// verdict behind that of the test which it is part of.
 func (r *results) judged(verdict, name string) {
-	t := &test{verdict: verdict, leaf: true}
+	t := &test{verdict: verdict}
 	tests := r.tests[r.suite.mode]
 	if tests == nil { // of a host that allows less
 		tests = map[string]*test{}
 		r.tests[r.suite.mode] = tests
 	}
-	for other := range tests {
-		if strings.HasPrefix(other, name+"/") {
-			t.leaf = false
-		}
-	}
-	for _, line := range r.log {
+	for _, line := range r.logs[name] {
 		if place := sourceLine.FindString(line); place != "" {
 			t.why = strings.TrimPrefix(line, place)
 		}
 	}
-	if verdict == fail && len(r.fails) < 200 {
-		r.fails = append(append(r.fails, r.suite.String()+" "+name), r.log...)
+	if verdict == fail && len(r.fails) < maxFails {
+		r.fails = append(append(r.fails, r.suite.String()+" "+name), r.logs[name]...)
 	}
 	if before := tests[name]; before == nil || before.verdict == skip {
 		tests[name] = t
 	}
-	r.log = nil
 }
 
 // control takes a line of the script's own.
@@ -137,13 +137,13 @@ func (r *results) control(words []string) {
 		r.absent[mode(words[1])] = true
 	case "@begin":
 		name, m, _ := strings.Cut(words[1], "/")
-		r.suite, r.log = suite{name, mode(m)}, nil
+		r.suite, r.test, r.logs = suite{name, mode(m)}, "", map[string][]string{}
 		r.begun, _ = strconv.ParseFloat(words[2], 64) // of /proc/uptime
 	case "@end":
 		if words[2] != "0" {
 			r.broken = append(r.broken, words[1])
-			if len(r.log) > 0 && len(r.fails) < 200 {
-				r.fails = append(append(r.fails, r.suite.String()), r.log...)
+			if r.test == "" && len(r.fails) < maxFails { // no test failed but the program did
+				r.fails = append(append(r.fails, r.suite.String()), r.logs[""]...)
 			}
 		}
 		end, _ := strconv.ParseFloat(words[3], 64)
@@ -156,10 +156,20 @@ func (s suite) String() string { return s.name + "/" + string(s.mode) }
 
 // count returns how many tests, not those that hold others, had the verdict.
 func (r *results) count(m mode, verdict string) (n int) {
-	for _, t := range r.tests[m] {
-		if t.leaf && t.verdict == verdict {
+	for name, t := range r.tests[m] {
+		if t.verdict == verdict && !r.holds(m, name) {
 			n++
 		}
 	}
 	return n
+}
+
+// holds says whether a test has others in it.
+func (r *results) holds(m mode, name string) bool {
+	for other := range r.tests[m] {
+		if strings.HasPrefix(other, name+"/") {
+			return true
+		}
+	}
+	return false
 }

@@ -204,7 +204,7 @@ func (m *matrix) skips(b *strings.Builder, columns []column) {
 	why := map[string][]string{}
 	for _, c := range columns {
 		for name, t := range c.tests[c.mode] {
-			if t.leaf && t.verdict == skip && !strings.HasPrefix(t.why, "it takes ") {
+			if t.verdict == skip && !c.holds(c.mode, name) && !strings.HasPrefix(t.why, "it takes ") {
 				text := "`" + name + "`: " + t.why
 				why[text] = append(why[text], c.title())
 			}
