@@ -20,7 +20,6 @@ type matrix struct {
 	images   []*image
 	missed   []string   // kernels that could not be fetched
 	results  []*results // in the order of images, then this host's
-	problems []string   // beside what the results say
 	mu       sync.Mutex // for output
 }
 
