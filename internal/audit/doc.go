@@ -19,8 +19,9 @@
 //     TWKilled, not as TW (__inet_twsk_schedule).
 //   - QueueFull.Count: every time that ListenOverflows (Queue.SYN false) counts,
 //     and every SYN that a full queue of requests dropped (Queue.SYN true).
-//   - RetransmitMore: of what it stands for, the segments, how many carried SYN,
-//     how many were timeouts (icsk_pending 0), how many tail loss probes.
+//   - Congestion.Retransmission.Timeout: the retransmission timer of a full socket
+//     ran out, but in SYN_SENT.
+//   - RetransmitMore.Suppressed: segments by class, and tail loss probes.
 //   - ResetMore: Count, by Reason.
 //
 // Still wanted, for TCPLossProbes: a tail loss probe that sends new data, which

@@ -39,30 +39,58 @@ func (s *space) retransmit(ev *event.Event) {
 	switch {
 	case x.Pending == lossProbe && x.Sacked&lost == 0 && x.Err == 0 && ev.Old != tcp.SynSent:
 		s.add(TCPLossProbes, 1, ev.Time)
-	case x.Pending == 0 && x.CAState == caLoss && x.Head:
+	case x.Pending == 0 && x.CAState == caLoss && x.Head && x.Retransmits > 0:
+		if !s.tellsCongestion || ev.Old == tcp.SynSent {
+			s.timedOut(ev)
+		}
+	}
+}
+
+// congestion counts a timeout: before the timer sends a segment again, the
+// state Loss is set. Where the peer's window is shut, that is no timeout; that
+// of a peer which has not answered yet is always shut, and its segment tells.
+func (s *space) congestion(ev *event.Event) {
+	s.tellsCongestion = true
+	x := &ev.Retransmission
+	if x.Timeout && x.CAState == caLoss && ev.Old != tcp.SynSent {
 		s.timedOut(ev)
 	}
 }
 
-// timedOut counts a segment that the retransmission timer sent, unless it
-// probes a window that is shut, which is no timeout.
 func (s *space) timedOut(ev *event.Event) {
-	x := &ev.Retransmission
-	probe := s.probing == ev.ID.Cookie
-	s.probing = 0
-	if probe || x.Retransmits == 0 {
-		return
-	}
 	s.add(TCPTimeouts, 1, ev.Time)
-	s.timeouts[ev.ID.Cookie] = timeout{ev.Time, time.Duration(x.RTOms) * time.Millisecond}
+	s.timeouts[ev.ID.Cookie] = timeout{ev.Time, time.Duration(ev.Retransmission.RTOms) * time.Millisecond}
 }
 
-// congestion tells a timeout from a probe of a window that is shut: both enter
-// the state Loss and send the first segment again.
-func (s *space) congestion(ev *event.Event) {
-	x := &ev.Retransmission
-	if x.CAState == caLoss && x.Pending == 0 && !x.Timeout && ev.Old != tcp.SynSent && ev.Old != tcp.SynRecv {
-		s.probing = ev.ID.Cookie
+// Indices of event.Suppressed.ByClass.
+const (
+	byTimeout = 1
+	bySYN     = 4
+	bySYNACK  = 5
+	notSent   = 7
+)
+
+// retransmitMore counts segments without an event of their own. A timeout and
+// a SYN make one segment each.
+func (s *space) retransmitMore(ev *event.Event) {
+	by := &ev.Suppressed.ByClass
+	n := func(class int) int64 { return int64(by[class]) }
+	for class := range by {
+		if class != notSent {
+			s.add(RetransSegs, n(class), ev.Time)
+		}
+	}
+	s.add(TCPSynRetrans, n(bySYN)+n(bySYNACK), ev.Time)
+	s.add(TCPTimeouts, n(bySYN)+n(bySYNACK), ev.Time)
+	if !s.tellsCongestion {
+		s.add(TCPTimeouts, n(byTimeout), ev.Time)
+	}
+	s.add(TCPLossProbes, int64(ev.Suppressed.Probes), ev.Time)
+	if n(notSent) > 0 {
+		s.may(RetransSegs, n(notSent), ev.Time, "of too many segments that could not be sent it is not told how far they came")
+	}
+	if n(bySYNACK) > 0 {
+		s.may(TCPTimeouts, -n(bySYNACK), ev.Time, "of too many SYN-ACKs it is not told which answer a SYN that came again")
 	}
 }
 

@@ -107,10 +107,12 @@ type space struct {
 	skipped    map[uint64]event.Time // closed as if for TIME_WAIT, without a timewait socket: a RST would explain it
 	reused     map[tuple]event.Time  // TIME_WAIT that a new connection ended: by a connect() or a SYN
 
-	closed  map[uint16]struct{} // ports that were listened on
-	probing uint64              // cookie of the socket that is about to probe a shut window
-	resets  recentResets
-	tidied  event.Time // when what waits in vain was last looked for
+	closed map[uint16]struct{} // ports that were listened on
+	resets recentResets
+
+	tellsCongestion bool // the source has Congestion events
+
+	tidied event.Time // when what waits in vain was last looked for
 }
 
 // A timeout is the last time at which a socket's retransmission timer ran out.
@@ -223,6 +225,8 @@ func (s *space) handle(ev *event.Event) {
 		s.retransmitSynAck(ev)
 	case event.ResetSent:
 		s.resetSent(ev)
+	case event.RetransmitMore:
+		s.retransmitMore(ev)
 	case event.ResetMore:
 		s.add(OutRsts, int64(ev.Count), ev.Time)
 	case event.QueueFull:

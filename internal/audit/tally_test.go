@@ -173,6 +173,25 @@ func TestTally(t *testing.T) {
 			counts: map[string]int64{"CurrEstab": -1, "EstabResets": 1, "OutRsts": 1, "TCPAbortOnTimeout": 1},
 		},
 		{
+			name: "a timeout is told by the congestion state, and its segment is no second one",
+			events: []*event.Event{
+				at(50, event.Congestion, func(ev *event.Event) {
+					ev.Old, ev.Retransmission.CAState, ev.Retransmission.Timeout = tcp.Established, 4, true
+				}),
+				segment(50, rto),
+			},
+			counts: map[string]int64{"RetransSegs": 1, "TCPTimeouts": 1},
+		},
+		{
+			name: "segments too many for an event each",
+			events: []*event.Event{at(50, event.RetransmitMore, func(ev *event.Event) {
+				ev.Count = 120
+				ev.Suppressed = event.Suppressed{ByClass: [9]uint32{1: 7, 2: 100, 3: 5, 4: 2, 5: 3, 6: 11, 7: 13, 8: 1}, Probes: 6}
+			})},
+			counts: map[string]int64{"RetransSegs": 129, "TCPSynRetrans": 5, "TCPTimeouts": 12, "TCPLossProbes": 6},
+			bounds: map[string][2]int64{"RetransSegs": {0, 13}, "TCPTimeouts": {3, 0}},
+		},
+		{
 			name: "a window that stays shut counts no timeout",
 			events: []*event.Event{
 				at(50, event.Congestion, func(ev *event.Event) { ev.Old, ev.Retransmission.CAState = tcp.Established, 4 }),
