@@ -88,8 +88,14 @@ func (w *acceptOverflowWatcher) find(c *conn.Change, netns uint32, local netip.A
 	if c.Conn != nil && c.Conn.Owner.Known() {
 		p = w.e.process(&c.Conn.Owner)
 	}
-	x := w.book.entry(key{pid: p.pid(), netns: netns, at: netip.AddrPortFrom(anywhere, local.Port())}, p)
-	if x != nil && !x.data.at.IsValid() {
+	x := w.book.entry(key{netns: netns, at: netip.AddrPortFrom(anywhere, local.Port())}, p)
+	if x == nil {
+		return nil
+	}
+	if p != nil {
+		x.process = p
+	}
+	if !x.data.at.IsValid() {
 		x.data.at = local
 	}
 	return x

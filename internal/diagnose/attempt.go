@@ -18,8 +18,8 @@ const (
 // attempts knows, of each process, how its calls of connect() end: the rules
 // about refused and unanswered ones give way to connect-scan.
 type attempts struct {
-	e  *Engine
-	of map[uint32]*attempt
+	e     *Engine
+	scans []*process // those that scan, up to maxCauses
 }
 
 type attempt struct {
@@ -33,46 +33,40 @@ type attempt struct {
 	scan      bool // from then on for good
 }
 
-func (a *attempts) init(e *Engine) { a.e, a.of = e, map[uint32]*attempt{} }
+func (a *attempts) init(e *Engine) { a.e = e }
 
-func (a *attempts) get(pid uint32) *attempt {
-	x := a.of[pid]
-	if x == nil && len(a.of) < maxProcesses {
-		x = &attempt{began: a.e.now, failed: map[netip.AddrPort]bool{}, hosts: map[netip.Addr]bool{}}
-		a.of[pid] = x
-	}
-	if x != nil && !x.scan && a.e.now.Sub(x.began) > scanPeriod {
-		clear(x.failed)
-		clear(x.hosts)
-		*x = attempt{began: a.e.now, failed: x.failed, hosts: x.hosts}
+// get returns the process's attempts of this minute, or of all its time if it
+// scans.
+func (a *attempts) get(p *process) *attempt {
+	x := &p.attempt
+	if x.failed == nil || !x.scan && a.e.now.Sub(x.began) > scanPeriod {
+		*x = attempt{began: a.e.now, failed: map[netip.AddrPort]bool{}, hosts: map[netip.Addr]bool{}}
 	}
 	return x
 }
 
 func (a *attempts) change(c *conn.Change) {
-	if c.Conn.Role != conn.Client || !c.Conn.Owner.Known() {
+	if c.Conn.Role != conn.Client {
 		return
 	}
+	p := a.e.process(&c.Conn.Owner)
 	switch {
+	case p == nil:
 	case c.Kind == conn.Transition && c.Old == tcp.Close && c.New == tcp.SynSent:
-		if x := a.get(c.Conn.Owner.Task.PID); x != nil {
-			x.tried++
-		}
+		a.get(p).tried++
 	case c.Kind == conn.Transition && c.Old == tcp.SynSent && c.New == tcp.Established:
-		if x := a.get(c.Conn.Owner.Task.PID); x != nil {
-			x.succeeded++
-		}
+		a.get(p).succeeded++
 	case c.Kind == conn.Ended && c.Conn.End == conn.EndRefused:
-		a.fail(c.Conn.Owner.Task.PID, c.Conn.Remote, true)
+		a.fail(p, c.Conn.Remote, true)
 	}
 }
 
 // fail notes a connect() that was refused, or had no answer.
-func (a *attempts) fail(pid uint32, to netip.AddrPort, refused bool) {
-	x := a.get(pid)
-	if x == nil {
+func (a *attempts) fail(p *process, to netip.AddrPort, refused bool) {
+	if p == nil {
 		return
 	}
+	x := a.get(p)
 	if refused {
 		x.refused++
 	} else {
@@ -82,13 +76,11 @@ func (a *attempts) fail(pid uint32, to netip.AddrPort, refused bool) {
 		x.failed[to] = true
 		x.hosts[to.Addr()] = true
 	}
-	if len(x.failed) >= scanTargets && 2*(x.refused+x.silent) >= x.tried {
+	if !x.scan && len(x.failed) >= scanTargets && 2*(x.refused+x.silent) >= x.tried && len(a.scans) < maxCauses {
 		x.scan = true
+		a.scans = append(a.scans, p)
 	}
 }
 
 // scanning reports whether the process is one that tries many addresses.
-func (a *attempts) scanning(pid uint32) bool {
-	x := a.of[pid]
-	return pid != 0 && x != nil && x.scan
-}
+func (p *process) scanning() bool { return p != nil && p.attempt.scan }

@@ -9,7 +9,7 @@ import (
 
 // A key tells causes of one rule apart. What does not tell is zero.
 type key struct {
-	pid   uint32
+	who   *process
 	netns uint32
 	at    netip.AddrPort // an address alone has port 0
 	word  string
@@ -17,11 +17,12 @@ type key struct {
 
 // id spells the key for people and programs.
 func (k key) id(r *Rule) string {
-	b := append([]byte(r.Name), ":pid="...)
-	if k.pid != 0 {
-		b = strconv.AppendUint(b, uint64(k.pid), 10)
-	} else {
-		b = append(b, '-')
+	b := []byte(r.Name)
+	if k.who != nil {
+		b = strconv.AppendUint(append(b, ":pid="...), uint64(k.who.pid()), 10)
+		if k.who.reborn > 0 {
+			b = strconv.AppendUint(append(b, '#'), uint64(k.who.reborn), 10)
+		}
 	}
 	if k.netns != 0 {
 		b = strconv.AppendUint(append(b, ":netns="...), uint64(k.netns), 10)

@@ -39,8 +39,8 @@ var closeWaitLeak = Rule{
 	Limits: "A process that still sends after its peer has shut down its own side (a long download after a half-close) looks the same.",
 	begin: func(e *Engine, r *Rule) watcher {
 		return newStuck(e, r, tcp.CloseWait, closeWaitAfter, func(s *stay) string {
-			if s.owner != nil && len(e.leaking) < maxProcesses {
-				e.leaking[s.owner.pid()] = true
+			if s.owner != nil {
+				s.owner.leaks = true
 			}
 			return ""
 		}, describeCloseWaitLeak)

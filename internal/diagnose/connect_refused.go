@@ -49,7 +49,7 @@ type refusal struct {
 
 func (w *connectRefusedWatcher) tick() {
 	for _, x := range w.book.entries {
-		if !x.withdrawn && w.e.attempts.scanning(x.key.pid) {
+		if !x.withdrawn && x.key.who.scanning() {
 			w.e.touch(&x.cause)
 		}
 	}
@@ -60,11 +60,11 @@ func (w *connectRefusedWatcher) change(c *conn.Change) {
 		return
 	}
 	p := w.e.ownerOf(c.Conn)
-	if w.e.attempts.scanning(p.pid()) {
+	if p.scanning() {
 		return
 	}
 	at := netip.AddrPortFrom(c.Conn.Remote.Addr().Unmap(), c.Conn.Remote.Port())
-	x := w.book.entry(key{pid: p.pid(), netns: c.Conn.ID.NetNS, at: at}, p)
+	x := w.book.entry(key{who: p, netns: c.Conn.ID.NetNS, at: at}, p)
 	if x == nil {
 		return
 	}
@@ -79,7 +79,7 @@ func (w *connectRefusedWatcher) describe(x *entry[refusal], f *Finding) {
 	if d := w.e.destinations.known[destinationKey{x.key.netns, x.data.at}]; d != nil {
 		connected = d.succeeded
 	}
-	x.withdrawn = w.e.attempts.scanning(x.key.pid)
+	x.withdrawn = x.key.who.scanning()
 	f.Withdrawn = x.withdrawn
 	f.Severity = Info
 	if x.count >= refusedMany && x.count*100 >= (x.count+connected)*refusedShare {

@@ -35,31 +35,30 @@ type connectScanWatcher struct {
 }
 
 func (w *connectScanWatcher) change(c *conn.Change) {
-	if c.Kind == conn.Ended && w.e.attempts.scanning(c.Conn.Owner.Task.PID) && c.Conn.Role == conn.Client {
-		if x := w.find(c.Conn.Owner.Task.PID); x != nil {
+	if c.Kind != conn.Ended || c.Conn.Role != conn.Client {
+		return
+	}
+	if p := w.e.process(&c.Conn.Owner); p.scanning() {
+		if x := w.book.entry(key{who: p}, p); x != nil {
 			x.note(w.e, c.Conn.ID, c.Time)
 		}
 	}
 }
 
-func (w *connectScanWatcher) find(pid uint32) *entry[struct{}] {
-	return w.book.entry(key{pid: pid}, w.e.processes[pid])
-}
-
 func (w *connectScanWatcher) tick() {
-	for pid, a := range w.e.attempts.of {
-		if x := w.book.entries[key{pid: pid}]; a.scan && x == nil {
-			if x = w.find(pid); x != nil {
-				x.first, x.last = a.began, w.e.now
-				w.e.touch(&x.cause)
-			}
+	for _, p := range w.e.attempts.scans {
+		if w.book.entries[key{who: p}] != nil {
+			continue
+		}
+		if x := w.book.entry(key{who: p}, p); x != nil {
+			x.first, x.last = p.attempt.began, w.e.now
 		}
 	}
 	w.book.touchAll()
 }
 
 func (w *connectScanWatcher) describe(x *entry[struct{}], f *Finding) {
-	a := w.e.attempts.of[x.key.pid]
+	a := &x.key.who.attempt
 	f.Severity = Warning
 	f.Count = uint64(len(a.failed))
 	f.Summary = digits(len(a.failed)) + " addresses and ports of " + several(len(a.hosts), "host", "hosts") + " tried in vain: " +

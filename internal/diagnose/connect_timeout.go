@@ -62,13 +62,12 @@ type silence struct {
 
 // silent finds the cause of a connect() without an answer.
 func (w *connectTimeoutWatcher) silent(s *stay) *entry[held] {
-	pid := s.owner.pid()
-	w.e.attempts.fail(pid, s.remote, false)
-	if w.e.attempts.scanning(pid) {
+	w.e.attempts.fail(s.owner, s.remote, false)
+	if s.owner.scanning() {
 		return nil
 	}
 	at := netip.AddrPortFrom(s.remote.Addr().Unmap(), s.remote.Port())
-	x := w.book.entry(key{pid: pid, netns: s.id.NetNS, at: at}, s.owner)
+	x := w.book.entry(key{who: s.owner, netns: s.id.NetNS, at: at}, s.owner)
 	if x != nil && w.ends[x] == nil {
 		w.ends[x] = &silence{at: at}
 	}
@@ -104,7 +103,7 @@ func (w *connectTimeoutWatcher) describe(x *entry[held], f *Finding) {
 	if d := w.e.destinations.known[destinationKey{x.key.netns, end.at}]; d != nil {
 		connected = d.succeeded
 	}
-	x.withdrawn = w.e.attempts.scanning(x.key.pid)
+	x.withdrawn = x.key.who.scanning()
 	f.Withdrawn = x.withdrawn
 	f.Severity = Info
 	if x.count >= silentMany {

@@ -113,7 +113,7 @@ func (w *deadPeerWatcher) find(c *conn.Connection) *entry[death] {
 	if c.Role == conn.Server {
 		at = netip.AddrPortFrom(at.Addr(), 0)
 	}
-	x := w.book.entry(key{pid: p.pid(), netns: c.ID.NetNS, at: at}, p)
+	x := w.book.entry(key{who: p, netns: c.ID.NetNS, at: at}, p)
 	if x != nil {
 		x.data.at, x.data.role = at, c.Role
 	}

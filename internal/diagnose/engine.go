@@ -34,13 +34,13 @@ type Engine struct {
 	changed  []*cause // since they were told
 
 	processes    map[uint32]*process
+	tidied       event.Time // when processes were last forgotten
 	listeners    map[listenPort]*process
 	peers        peers
 	destinations destinations
 	attempts     attempts
 	ranges       map[uint32]portRange
 	overflown    map[listenPort]bool // listeners whose accept queue was full
-	leaking      map[uint32]bool     // processes that hold sockets in CLOSE_WAIT
 
 	now   event.Time
 	due   event.Time // of the next tick
@@ -59,7 +59,7 @@ func New(options Options) *Engine {
 	e := &Engine{
 		options: options, rules: Rules(),
 		processes: map[uint32]*process{}, listeners: map[listenPort]*process{},
-		ranges: map[uint32]portRange{}, overflown: map[listenPort]bool{}, leaking: map[uint32]bool{},
+		ranges: map[uint32]portRange{}, overflown: map[listenPort]bool{},
 	}
 	e.peers.init()
 	e.destinations.init(e)

@@ -131,6 +131,25 @@ func TestEngine_Bounded(t *testing.T) {
 	}
 }
 
+// A number that another process has got stands for that one from then on.
+func TestEngine_NumberReused(t *testing.T) {
+	later := story.Task(curl.PID, "other")
+	later.Cgroup = 77
+	first := refusals(7)
+	second := each(7, func(i int, client, _ story.Socket) []event.Event {
+		client.ID.Cookie += 0x1000
+		return refused(client, 5*time.Minute+time.Duration(i)*10*ms, later)
+	})
+	c := ruleCase{events: story.Join(first, second), until: 6 * time.Minute}
+	want := []string{
+		"warning connect-refused:pid=4242#1:netns=4026531840:10.9.8.7:443 7 other",
+		"warning connect-refused:pid=4242:netns=4026531840:10.9.8.7:443 7 curl",
+	}
+	if diff := cmp.Diff(want, words(c.run(nil).Findings())); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 // Both ends of a leak are on the host: the finding names both.
 func TestEngine_BothEnds(t *testing.T) {
 	events := each(3, func(_ int, client, server story.Socket) []event.Event {

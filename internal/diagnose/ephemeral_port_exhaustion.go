@@ -71,7 +71,7 @@ func (w *exhaustionWatcher) change(c *conn.Change) {
 
 func (w *exhaustionWatcher) find(p *process, id event.ID, remote netip.AddrPort) *entry[exhaustion] {
 	remote = netip.AddrPortFrom(remote.Addr().Unmap(), remote.Port())
-	x := w.book.entry(key{pid: p.pid(), netns: id.NetNS, at: remote}, p)
+	x := w.book.entry(key{who: p, netns: id.NetNS, at: remote}, p)
 	if x != nil {
 		x.data.at = remote
 		if d := w.e.destinations.known[destinationKey{id.NetNS, remote}]; d != nil {

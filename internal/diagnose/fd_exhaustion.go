@@ -49,7 +49,7 @@ func (w *fdExhaustionWatcher) change(c *conn.Change) {
 		return
 	}
 	p := w.e.task(&c.Event.Task)
-	x := w.book.entry(key{pid: p.pid(), word: c.Event.Err.String()}, p)
+	x := w.book.entry(key{who: p, word: c.Event.Err.String()}, p)
 	if x == nil {
 		return
 	}

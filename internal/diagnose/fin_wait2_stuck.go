@@ -58,7 +58,7 @@ func describeFinWait2Stuck(e *Engine, x *entry[held], f *Finding) {
 	f.Severity = Info
 	v.word("kind", x.key.word)
 	if x.key.word == orphanWord {
-		x.withdrawn = x.peer != nil && e.leaking[x.peer.pid()]
+		x.withdrawn = x.peer != nil && x.peer.leaks
 		f.Withdrawn = x.withdrawn
 		if x.count >= finWait2Many && (x.process == nil || x.count*finWait2Share >= x.process.ended) {
 			f.Severity = Warning

@@ -3,6 +3,7 @@ package diagnose
 import (
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
@@ -14,9 +15,17 @@ const maxProcesses = 16384
 
 // A process is one that a connection belongs to, and what it did.
 type process struct {
-	owner conn.Owner
-	ended uint64 // connections of its that ended
+	owner   conn.Owner
+	reborn  uint32     // how many had its number before
+	used    event.Time // when it was last asked for
+	ended   uint64     // connections of its that ended
+	leaks   bool       // it holds sockets in CLOSE_WAIT
+	attempt attempt    // its calls of connect()
 }
+
+// forgotten is how long a process must not be heard of until another may have
+// its number, or its place be taken by another.
+const forgotten = time.Minute
 
 // known returns the process with the evidence, or the unknown one.
 func (p *process) known() conn.Owner {
@@ -34,19 +43,40 @@ func (p *process) pid() uint32 {
 }
 
 // process returns the process of an owner, or nil where that is not known. A
-// process keeps the name that it was first seen with.
+// process keeps the name that it was first seen with: the kernel gives that of
+// the thread that acts. Another name in another cgroup, after a minute of
+// silence, is another process.
 func (e *Engine) process(o *conn.Owner) *process {
 	if !o.Known() {
 		return nil
 	}
 	p := e.processes[o.Task.PID]
-	if p == nil {
+	switch {
+	case p == nil:
 		p = &process{owner: *o}
-		if len(e.processes) < maxProcesses {
-			e.processes[o.Task.PID] = p
+		e.remember(p)
+	case e.now.Sub(p.used) > forgotten && p.owner.Task.Comm != o.Task.Comm && p.owner.Task.Cgroup != o.Task.Cgroup:
+		p = &process{owner: *o, reborn: p.reborn + 1}
+		e.processes[o.Task.PID] = p
+	}
+	p.used = e.now
+	return p
+}
+
+// remember keeps p, and makes room for it by forgetting those that were not
+// heard of for long.
+func (e *Engine) remember(p *process) {
+	if len(e.processes) >= maxProcesses && e.now.Sub(e.tidied) > time.Second {
+		e.tidied = e.now
+		for pid, old := range e.processes {
+			if e.now.Sub(old.used) > forgotten {
+				delete(e.processes, pid)
+			}
 		}
 	}
-	return p
+	if len(e.processes) < maxProcesses {
+		e.processes[p.pid()] = p
+	}
 }
 
 func (e *Engine) task(t *event.Task) *process { return e.process(&conn.Owner{Task: *t}) }

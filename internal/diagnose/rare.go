@@ -36,7 +36,7 @@ func (w *rareWatcher) change(c *conn.Change) {
 		return
 	}
 	p := w.e.ownerOf(c.Conn)
-	k := key{pid: p.pid()}
+	k := key{who: p}
 	if p == nil {
 		k.netns = c.Conn.ID.NetNS
 	}

@@ -87,7 +87,7 @@ func (w *resetWatcher) change(c *conn.Change) {
 		return
 	}
 	p := w.e.ownerOf(&who)
-	k := key{pid: p.pid(), word: word}
+	k := key{who: p, word: word}
 	if p == nil {
 		k.netns = who.ID.NetNS
 	}
@@ -139,7 +139,7 @@ func (w *resetWatcher) add(x *entry[resets], c *conn.Change, who *conn.Connectio
 	if c.Kind == conn.ResetReceived {
 		task = c.Reset.PeerActor
 	}
-	if p := w.e.task(&task); p != nil && p.pid() != x.key.pid && (x.peer == nil || p.pid() != x.peer.pid()) {
+	if p := w.e.task(&task); p != nil && p != x.key.who && (x.peer == nil || p != x.peer) {
 		d.actors.add(p)
 		x.actor = topProcess(&d.actors)
 	}

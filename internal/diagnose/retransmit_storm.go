@@ -209,7 +209,7 @@ func (w *stormWatcher) blame(all uint64) (*entry[storm], *suspect) {
 	}
 	for p, s := range w.processes {
 		if enough(s) {
-			return w.open(key{pid: p.pid(), word: "process"}, "", s)
+			return w.open(key{who: p, word: "process"}, "", s)
 		}
 	}
 	return w.open(key{word: "host"}, "", &w.host)

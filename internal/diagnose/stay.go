@@ -242,7 +242,7 @@ func newStuck(
 ) *stuck {
 	w := &stuck{book: newBook(e, r, func(x *entry[held], f *Finding) { describe(e, x, f) })}
 	w.stays = newStays(e, state, after, func(s *stay) *entry[held] {
-		k := key{pid: s.owner.pid()}
+		k := key{who: s.owner}
 		if s.owner == nil {
 			k.netns = s.id.NetNS
 		}

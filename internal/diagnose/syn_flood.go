@@ -66,7 +66,10 @@ type synExtra struct {
 
 func (w *synFloodWatcher) find(netns uint32, local netip.AddrPort) *entry[held] {
 	p := w.e.listener(netns, local.Port())
-	x := w.book.entry(key{pid: p.pid(), netns: netns, at: netip.AddrPortFrom(anywhere, local.Port())}, p)
+	x := w.book.entry(key{netns: netns, at: netip.AddrPortFrom(anywhere, local.Port())}, p)
+	if x != nil && p != nil {
+		x.process = p
+	}
 	if x != nil && w.extra[x] == nil {
 		w.extra[x] = &synExtra{at: local}
 	}
@@ -93,7 +96,7 @@ func (w *synFloodWatcher) change(c *conn.Change) {
 		x.seen(w.e, c.Event.ID.NetNS, c.Time)
 	case c.Kind == conn.Transition && c.Old == tcp.SynRecv && c.New == tcp.Established && c.InStateKnown && c.InState == 0:
 		// Made from a cookie: it was never half open here.
-		k := key{pid: w.e.listener(c.Conn.ID.NetNS, c.Conn.Local.Port()).pid(), netns: c.Conn.ID.NetNS, at: netip.AddrPortFrom(anywhere, c.Conn.Local.Port())}
+		k := key{netns: c.Conn.ID.NetNS, at: netip.AddrPortFrom(anywhere, c.Conn.Local.Port())}
 		if x := w.book.entries[k]; x != nil {
 			w.extra[x].cookies++
 		}

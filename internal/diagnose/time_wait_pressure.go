@@ -136,7 +136,7 @@ func (w *timeWaitPressureWatcher) client(d *destination) {
 	netns := d.key.netns
 	size := w.e.ports(netns).size()
 	p := topProcess(&d.processes)
-	k := key{pid: p.pid(), netns: netns, at: d.key.remote, word: clientWord}
+	k := key{netns: netns, at: d.key.remote, word: clientWord}
 	if held < timeWaitLeast || held*100 < size*timeWaitFew {
 		if x := w.book.entries[k]; x != nil {
 			x.data.now, x.data.inUse = held, d.held()
@@ -147,6 +147,7 @@ func (w *timeWaitPressureWatcher) client(d *destination) {
 	if x == nil {
 		return
 	}
+	x.process = p
 	f := &x.data
 	f.at, f.now, f.inUse, f.size = d.key.remote, held, d.held(), size
 	f.rate, f.length, f.states = d.entering.rate(w.e.now), d.length(), d.words()
@@ -184,10 +185,11 @@ func (w *timeWaitPressureWatcher) keep(x *entry[timeWaitFigures], severity Sever
 }
 
 func (w *timeWaitPressureWatcher) server(k key, s *serverTimeWait) {
-	x := w.book.entry(key{pid: s.process.pid(), netns: k.netns, at: k.at, word: serverWord}, s.process)
+	x := w.book.entry(key{netns: k.netns, at: k.at, word: serverWord}, s.process)
 	if x == nil {
 		return
 	}
+	x.process = s.process
 	f := &x.data
 	f.server, f.at, f.now, f.rate, f.length = true, k.at, s.now, s.entering.rate(w.e.now), usualTimeWait
 	severity := Info
