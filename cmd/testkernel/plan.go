@@ -70,7 +70,7 @@ func script(o *options) string {
 	for _, m := range modes {
 		fmt.Fprintf(&b, "if tcptrace doctor --hooks %s >/dev/null 2>/tmp/why; then\n", m)
 		fmt.Fprintf(&b, "\tsuite doctor/%[1]s tcptrace doctor --hooks %[1]s -o json\n", m)
-		probe := fmt.Sprintf("probe.test -hooks %s -test.v -test.timeout 20m", m)
+		probe := fmt.Sprintf("probe.test -hooks %s -slack 100ms -test.v -test.timeout 20m", m)
 		fmt.Fprintf(&b, "\tsuite verifier/%s %s -test.run '^TestPrograms_Verified$'\n", m, probe)
 		for i, pattern := range o.patterns(m) {
 			fmt.Fprintf(&b, "\tsuite live%d/%s %s -test.short -test.run '%s'\n", i+1, m, probe, pattern)
@@ -90,7 +90,7 @@ func script(o *options) string {
 func longScript() string {
 	var b strings.Builder
 	for _, m := range modes {
-		fmt.Fprintf(&b, "probe.test -hooks %[1]s -test.v -test.run '%[2]s' >/tmp/long-%[1]s 2>&1 &\npid_%[1]s=$!\n", m, longTests)
+		fmt.Fprintf(&b, "probe.test -hooks %[1]s -slack 100ms -test.v -test.run '%[2]s' >/tmp/long-%[1]s 2>&1 &\npid_%[1]s=$!\n", m, longTests)
 	}
 	b.WriteString("long() { wait $1; ended=$?; cat $2; return $ended; }\n")
 	for _, m := range modes {

@@ -50,6 +50,10 @@ type sighting struct {
 // hooks is Options.Hooks of every live test that leaves it open.
 var hooks = flag.String("hooks", "", "see minisockets by fentry or by timers; the default is the best that this kernel has")
 
+// slack is how far from the truth a time may seem to be on a machine whose clock
+// and timers do not agree: an emulated one.
+var slack = flag.Duration("slack", 0, "how far from the truth a time may seem to be")
+
 // open is probe.Open with the hooks that the tests are to use.
 func open(options probe.Options) (*probe.Source, error) {
 	if options.Hooks == "" {
@@ -276,7 +280,7 @@ func compareEnd(t *testing.T, seen *sighting, l *life, role conn.Role, states []
 			seen.unknown = append(seen.unknown, who)
 			continue
 		}
-		if got := l.stays[stay.State]; got < stay.Min || got > stay.Max {
+		if got := l.stays[stay.State]; got < stay.Min-*slack || got > stay.Max+*slack {
 			t.Errorf("%s: %v in %s, want %v to %v", who, got, stay.State, stay.Min, stay.Max)
 		}
 	}
