@@ -34,6 +34,7 @@ type episode struct {
 
 	deadline, key event.Time // see quiet
 	place         int        // in quiet; -1: not in it
+	lastRTO       uint32     // in force at Last, ms
 	next          *episode   // in the list of free ones
 }
 
@@ -97,7 +98,7 @@ func (t *Tracker) resent(r *record, ev *event.Event, class Class, n uint32) {
 	if x.CAState != e.state {
 		e.state, e.since = x.CAState, ev.Time
 	}
-	e.stateAtLast = x.CAState
+	e.stateAtLast, e.lastRTO = x.CAState, x.RTOms
 	e.add(class, n, x.RTOms, ev.Time)
 	if x.Flags&flagFIN != 0 {
 		e.FINs += n

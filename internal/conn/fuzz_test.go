@@ -61,6 +61,7 @@ func decodeEvents(data []byte) []event.Event {
 		}
 		ev.From = event.Time(at - int64(b[3])*1000)
 		ev.Left = time.Duration(b[3]&3) * 30 * time.Second
+		ev.Suppressed.ByClass[b[3]%byte(NumClasses)] = uint32(b[4])
 		ev.Retransmission = event.Retransmission{
 			Seq: uint32(b[3] >> 4), Bytes: uint32(b[3] & 1), RTOms: uint32(b[3]&6) * 100, CAState: b[2] % 5,
 			Pending: b[5] & 7, Retransmits: b[5] >> 3 & 1, Flags: b[5] >> 4 & 1, Head: b[3]&8 != 0,
@@ -150,6 +151,10 @@ func (j *judge) hear(c *Change) {
 		}
 	case Episode:
 		j.episode(c)
+	case Crowd:
+		if c.Event == nil || c.Conn != nil {
+			j.t.Errorf("%s: event %v of %v", line(c), c.Event, c.Conn)
+		}
 	case Lost, ResetSent, ResetReceived, Retransmitted, Dropped, QueueFull, Failed:
 		if c.Event == nil {
 			j.t.Errorf("%s: no event", line(c))

@@ -32,10 +32,21 @@ func TestTracker_CountsWhatAStormSentAgain(t *testing.T) {
 		t.Errorf("%d segments after one that was not sent", got)
 	}
 
-	// Of too many connections at once there is none to count it for.
+	// Of too many connections at once there is none to count it for, and RSTs
+	// that answer packets of none.
 	nobodys := *more
 	nobodys.ID.Cookie, nobodys.Local, nobodys.Remote = 0, more.Remote, more.Remote
-	if got := tell(tr, events(&nobodys)); len(got) != 0 {
-		t.Errorf("told %q", got)
-	}
+	resets := c.event(event.ResetMore, 4*s)
+	resets.ID.Cookie, resets.Count = 0, 70
+	expect(t, tell(tr, events(&nobodys, resets)), `
+		3s - 8 segments more of retransmit_more
+		4s - 0 segments more of reset_more`)
+
+	// In an episode they belong to it, and put off its end.
+	tr = New(Options{})
+	expect(t, tellLoss(tr, c.connected(1*s), c.rto(2*s, 100, 200)), ``)
+	again := *more
+	again.Time = event.Time(2400 * ms)
+	expect(t, tellLoss(tr, &again, c.event(event.Used, 2900*ms)), ``)
+	expect(t, tellLoss(tr, c.event(event.Used, 3*s)), `2.9s client/c1:4000 episode recovered >=200ms rto@200 rto recovery*7`)
 }

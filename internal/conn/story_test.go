@@ -271,6 +271,8 @@ func line(c *Change) string {
 		w = append(w, "lost", fmt.Sprint(c.Event.Loss.Count))
 	case Episode:
 		w = append(w, episodeWords(c)...)
+	case Crowd:
+		w = append(w, fmt.Sprintf("%d segments more of %v", c.Segments, c.Event.Kind))
 	case Ended:
 		w = append(w, endWords(c.Conn)...)
 	}

@@ -141,6 +141,8 @@ func (t *Tracker) handle(ev *event.Event) {
 		t.retransmit(ev, r)
 	case event.RetransmitMore:
 		t.retransmitMore(ev, r)
+	case event.ResetMore:
+		t.crowd(ev)
 	case event.Congestion:
 		t.congestion(ev, r)
 	case event.ResetSent:

@@ -34,7 +34,10 @@
 //	retransmit  class; trigger, what caused it where the class, fin or unsent, does
 //	            not say that; fin: true where it has the FIN; state; segments, as the kernel's
 //	            RetransSegs counts it; seq, bytes, rto_ms, srtt_us, cwnd, ca_state;
-//	            error where it could not be sent
+//	            error where it could not be sent. suppressed: true where it stands for
+//	            many that a storm left no room to tell one by one: segments is their
+//	            sum; of too many connections at once there is no conn, but count, of
+//	            packets, and retransmits, {class: n}
 //	retransmit_episode
 //	            a time in which the connection had to send again: begin; outcome
 //	            (recovered, failed, open), end, of the connection, where it failed;

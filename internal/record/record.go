@@ -6,7 +6,6 @@ import (
 
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
-	"github.com/tcptrace/tcptrace/internal/names"
 	"github.com/tcptrace/tcptrace/internal/tcp"
 )
 
@@ -23,6 +22,14 @@ func Append(b []byte, c *conn.Change, clock event.Clock) []byte {
 		w.head("retransmit", c, clock)
 		w.subject(c)
 		w.retransmit(c)
+	case conn.Crowd:
+		kind := "retransmit"
+		if c.Event.Kind == event.ResetMore {
+			kind = "reset"
+		}
+		w.head(kind, c, clock)
+		w.subject(c)
+		w.crowd(c)
 	case conn.Episode:
 		w.head("retransmit_episode", c, clock)
 		w.subject(c)
@@ -159,40 +166,6 @@ func (w *writer) actor(c *conn.Change, t *event.Task) {
 func (w *writer) state(name string, s tcp.State) {
 	if s.Valid() {
 		w.word(name, s.String())
-	}
-}
-
-const flagFIN = 1 // of a TCP header
-
-func (w *writer) retransmit(c *conn.Change) {
-	if c.Class != conn.ClassUnknown {
-		w.word("class", c.Class.String())
-	}
-	if c.Class == conn.ClassFIN || c.Class == conn.ClassUnsent {
-		if trigger := conn.Trigger(c.Event); trigger != conn.ClassUnknown {
-			w.word("trigger", trigger.String())
-		}
-	}
-	if c.Event.Retransmission.Flags&flagFIN != 0 {
-		w.bool("fin", true)
-	}
-	w.state("state", c.Event.Old)
-	w.uint("segments", uint64(c.Segments))
-	if c.Event.Kind == event.RetransmitSynAck {
-		return // a request socket has neither a window nor a timer of its own
-	}
-	r := &c.Event.Retransmission
-	w.uint("seq", uint64(r.Seq))
-	w.uint("bytes", uint64(r.Bytes))
-	w.known("rto_ms", r.RTOms)
-	w.known("srtt_us", r.SRTTus)
-	w.known("cwnd", r.Cwnd)
-	w.word("ca_state", names.CAState(r.CAState))
-	switch {
-	case r.Err < 0:
-		w.word("error", event.Errno(-r.Err).String())
-	case r.Err > 0:
-		w.word("error", "dropped") // NET_XMIT_DROP: the queue of the device was full
 	}
 }
 

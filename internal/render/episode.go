@@ -4,6 +4,7 @@ import (
 	"strconv"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/event"
 )
 
 // episode writes the end of a time in which a connection had to send again, and
@@ -68,5 +69,31 @@ func (l *line) chain(e *conn.LossEpisode) {
 	}
 	if e.ChainCut > 0 {
 		l.text(" ...")
+	}
+}
+
+// crowd writes the counts of what no connection can be named for: there was too
+// much of it.
+func (l *line) crowd(c *conn.Change) {
+	if c.Event.Kind == event.ResetMore {
+		l.b = strconv.AppendUint(l.b, uint64(c.Event.Count), 10)
+		l.text(" more, ")
+		l.paint(alarm, "RST sent")
+		if c.Event.Reason != "" {
+			l.text(" (")
+			l.text(c.Event.Reason)
+			l.text(")")
+		}
+		return
+	}
+	l.b = strconv.AppendUint(l.b, uint64(c.Segments), 10)
+	l.text(" more, retransmit")
+	for class, n := range c.Event.Suppressed.ByClass {
+		if n > 0 {
+			l.text(" ")
+			l.text(conn.Class(class).String())
+			l.text("*")
+			l.b = strconv.AppendUint(l.b, uint64(n), 10)
+		}
 	}
 }

@@ -65,6 +65,8 @@ func (o *Options) AppendWatch(b []byte, c *conn.Change) []byte {
 		l.corrected(c)
 	case conn.Retransmitted:
 		l.retransmit(c)
+	case conn.Crowd:
+		l.crowd(c)
 	case conn.Episode:
 		l.episode(c)
 	case conn.ResetSent, conn.ResetReceived:
@@ -159,6 +161,10 @@ func (l *line) actor(c *conn.Change, t *event.Task) {
 }
 
 func (l *line) retransmit(c *conn.Change) {
+	if c.Event.Kind == event.RetransmitMore {
+		l.b = strconv.AppendUint(l.b, uint64(c.Segments), 10)
+		l.text(" more, ")
+	}
 	l.text("retransmit ")
 	if c.Class != conn.ClassUnknown {
 		l.text(c.Class.String())

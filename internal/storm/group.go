@@ -9,15 +9,15 @@ import (
 	"github.com/tcptrace/tcptrace/internal/event"
 )
 
-// add counts segments sent again.
-func (g *group) add(c *conn.Change) {
-	g.Last = max(g.Last, c.Time)
-	g.Segments += uint64(c.Segments)
-	g.Classes[c.Class] += uint64(c.Segments)
-	g.advance(c.Time)
+// add counts n segments sent again at at.
+func (g *group) add(at event.Time, class conn.Class, n uint32) {
+	g.Last = max(g.Last, at)
+	g.Segments += uint64(n)
+	g.Classes[class] += uint64(n)
+	g.advance(at)
 	// A change that is late by less than the window has its bucket still.
-	if second := second(c.Time); second > g.second-seconds {
-		g.buckets[second%seconds] += uint64(c.Segments)
+	if second := second(at); second > g.second-seconds {
+		g.buckets[second%seconds] += uint64(n)
 	}
 	g.Peak = max(g.Peak, g.recent())
 }

@@ -128,6 +128,8 @@ func (s *Storm) Add(c *conn.Change) {
 		if c.Segments > 0 {
 			s.resent(c)
 		}
+	case conn.Crowd:
+		s.crowd(c)
 	case conn.Episode:
 		for _, k := range s.keysOf(c.Conn) {
 			if g := s.groups[k]; g != nil {
@@ -152,7 +154,7 @@ func (s *Storm) resent(c *conn.Change) {
 			s.Left++
 			continue
 		}
-		g.add(c)
+		g.add(c.Time, c.Class, c.Segments)
 		if bit := scopes(1) << k.scope; room && counted&bit == 0 {
 			counted |= bit
 			g.Connections++
@@ -160,6 +162,18 @@ func (s *Storm) resent(c *conn.Change) {
 	}
 	if counted != before && c.Conn.Closed == 0 {
 		s.conns[c.Conn.ID] = counted
+	}
+}
+
+// crowd counts for the host what no connection can be named for.
+func (s *Storm) crowd(c *conn.Change) {
+	if c.Event.Kind != event.RetransmitMore || c.Segments == 0 {
+		return
+	}
+	if g := s.group(key{scope: Host}, c); g != nil {
+		for class, n := range c.Event.Suppressed.ByClass {
+			g.add(c.Time, conn.Class(class), n)
+		}
 	}
 }
 

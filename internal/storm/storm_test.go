@@ -149,3 +149,17 @@ func TestStorm_AllocatesNothingForWhatItKnows(t *testing.T) {
 		t.Errorf("%v allocations, want 0", allocs)
 	}
 }
+
+// What no connection can be named for is the host's.
+func TestStorm_OfTooManyConnections(t *testing.T) {
+	s := New(Options{})
+	again(s, connection(1, "192.0.2.7:443", 0), sec, 1, conn.ClassRTO)
+	more := &event.Event{Kind: event.RetransmitMore, Time: 2 * sec}
+	more.Suppressed.ByClass[conn.ClassRTO], more.Suppressed.ByClass[conn.ClassFast] = 5, 4
+	s.Add(&conn.Change{Kind: conn.Crowd, Time: 2 * sec, Event: more, Segments: 9})
+	s.Add(&conn.Change{Kind: conn.Crowd, Time: 2 * sec, Event: &event.Event{Kind: event.ResetMore, Count: 3}})
+	expect(t, s.Groups(2*sec), "host: 10/10 of 1, 100%", "network 192.0.2.0/24: 1/1 of 1, 10%", "peer 192.0.2.7: 1/1 of 1, 10%")
+	if g := s.Groups(2 * sec)[0]; g.Classes != [conn.NumClasses]uint64{conn.ClassRTO: 6, conn.ClassFast: 4} {
+		t.Errorf("classes %v", g.Classes)
+	}
+}

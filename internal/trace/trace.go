@@ -199,6 +199,14 @@ func (t *Trace) sort(c *conn.Change) {
 		if f.SelectsKind(filter.KindRetransmit) {
 			t.gate.judge(c)
 		}
+	case conn.Crowd:
+		kind := filter.KindRetransmit
+		if c.Event.Kind == event.ResetMore {
+			kind = filter.KindReset
+		}
+		if f.SelectsKind(kind) {
+			t.gate.judge(c)
+		}
 	case conn.ResetSent, conn.ResetReceived:
 		if f.SelectsKind(filter.KindReset) {
 			t.gate.judge(c)

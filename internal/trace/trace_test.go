@@ -65,6 +65,8 @@ func describe(c *conn.Change) string {
 		return fmt.Sprintf("%s %v>%v corrected", who, c.Old, c.New)
 	case conn.Retransmitted:
 		return fmt.Sprintf("%s %v", who, c.Class)
+	case conn.Crowd:
+		return fmt.Sprintf("%d more", c.Segments)
 	case conn.Episode:
 		return fmt.Sprintf("%s loss %v", who, c.Episode.Outcome)
 	case conn.ResetSent:
@@ -227,4 +229,16 @@ func TestTrace_Every(t *testing.T) {
 	follow(t, Options{Every: true, Filter: filter.Filter{PIDs: []uint32{5}}}, events,
 		"7/5 found CLOSE_WAIT", "7/5 owned", "7/5 open")
 	follow(t, Options{Every: true, Filter: filter.Filter{PIDs: []uint32{6}}}, events)
+}
+
+// What a storm left to be counted is of a kind of record, and of a namespace.
+func TestTrace_Crowd(t *testing.T) {
+	more := event.Event{Kind: event.RetransmitMore, Time: 1, ID: event.ID{NetNS: 4}}
+	more.Suppressed.ByClass[conn.ClassRTO] = 7
+	resets := event.Event{Kind: event.ResetMore, Time: 2, ID: event.ID{NetNS: 4}, Count: 9}
+	events := []event.Event{more, resets}
+	follow(t, Options{}, events, "7 more", "0 more")
+	follow(t, Options{Filter: filter.Filter{Kinds: []filter.Kind{filter.KindRetransmit}}}, events, "7 more")
+	follow(t, Options{Filter: filter.Filter{Kinds: []filter.Kind{filter.KindReset}}}, events, "0 more")
+	follow(t, Options{Filter: filter.Filter{NetNS: []uint32{5}}}, events)
 }
