@@ -198,17 +198,19 @@ func (t *Tracker) unexplained(r *record, ev *event.Event) Reset {
 	return told
 }
 
-// silent reports whether r was there at at and has sent no RST.
+// silent reports whether r was there at at and had sent no RST. What has closed
+// answers no more by itself, but the kernel does for it, and before Linux 6.10
+// does not tell.
 func (r *record) silent(at event.Time) bool {
 	switch {
-	case r.resetSince != 0 && r.resetSince <= at, r.dead && r.Closed+moment < at:
+	case r.dead && r.Closed <= at, r.doubt != nil && r.doubt.close.Kind != 0 && r.doubt.close.Time <= at:
 		return false
 	case r.resetSince != 0:
-		return true // it has sent one later
+		return r.resetSince > at
 	case r.End == EndResetSent, r.End == EndAborted, r.End == EndTimeout:
 		return false
 	}
-	return r.doubt == nil || r.doubt.close.Kind == 0 || r.doubt.close.Err != 0
+	return true
 }
 
 // resetOf returns the record, perhaps of an ended connection, that a RST
