@@ -14,7 +14,8 @@ import (
 
 type why struct {
 	live
-	quiet bool
+	quiet   bool
+	noCalls bool
 }
 
 func newWhy() *cobra.Command {
@@ -55,6 +56,9 @@ same id the last one stands.`,
 	}
 	own := newFlagSet()
 	own.BoolVar(&w.quiet, "quiet", false, "no lines as findings arise: only the list at the end")
+	own.BoolVar(&w.noCalls, "no-failed-calls", false,
+		"do not watch accept() and connect() fail: that costs every system call of the host some 50 ns;"+
+			" without it fd-exhaustion is not found")
 	addFlags(cmd, w.groups(own)...)
 	w.complete(cmd)
 	return cmd
@@ -65,6 +69,7 @@ func (w *why) run(cmd *cobra.Command) error {
 	if err == nil {
 		defer settings.Close()
 	}
+	w.probe.Errors = !w.noCalls
 	var sink *whySink
 	summary, err := w.live.run(cmd, func(out io.Writer, clock event.Clock) trace.Sink {
 		options := diagnose.Options{}

@@ -69,7 +69,7 @@ func (w *connectRefusedWatcher) change(c *conn.Change) {
 		return
 	}
 	x.data.at = at
-	x.data.recent.add(c.Time)
+	x.data.recent.add(c.Time, 1)
 	x.data.here = at.Addr().IsLoopback() || at.Addr() == c.Conn.Local.Addr().Unmap()
 	x.note(w.e, c.Conn.ID, c.Time)
 }

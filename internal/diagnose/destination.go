@@ -135,7 +135,7 @@ func (x *destination) attempt(e *Engine, c *conn.Change) {
 	switch {
 	case c.Kind != conn.Transition:
 	case c.Old == tcp.Close && c.New == tcp.SynSent:
-		x.connects.add(c.Time)
+		x.connects.add(c.Time, 1)
 		if p := e.ownerOf(c.Conn); p != nil {
 			x.processes.add(p)
 		}
@@ -155,7 +155,7 @@ func (x *destination) enter(c *conn.Change) {
 	case !c.New.Valid() || c.New == tcp.Close:
 		return
 	case c.New == tcp.TimeWait:
-		x.entering.add(c.Time)
+		x.entering.add(c.Time, 1)
 		if len(x.conns) == maxConns {
 			x.conns = append(x.conns[:0], x.conns[1:]...)
 		}

@@ -143,9 +143,10 @@ func network(a netip.Addr) netip.Prefix {
 }
 
 func (s *suspect) add(e *Engine, c *conn.Change) {
-	s.recent.add(c.Time)
-	s.total++
-	s.classes[c.Class]++
+	n := max(c.Segments, 1)
+	s.recent.add(c.Time, n)
+	s.total += uint64(n)
+	s.classes[c.Class] += uint64(n)
 	if p := e.ownerOf(c.Conn); p != nil {
 		s.process.add(p)
 	}

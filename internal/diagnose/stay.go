@@ -142,9 +142,10 @@ func (x *stays) enter(c *conn.Change) {
 
 func (x *stays) retransmitted(c *conn.Change) {
 	if s := x.all[c.Conn.ID]; s != nil {
-		s.retransmits++
+		n := max(c.Segments, 1)
+		s.retransmits += n
 		if s.entry != nil {
-			s.entry.data.retransmits++
+			s.entry.data.retransmits += uint64(n)
 		}
 	}
 }

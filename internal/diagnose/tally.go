@@ -71,10 +71,10 @@ func (w *window) move(now event.Time) {
 	}
 }
 
-func (w *window) add(at event.Time) {
+func (w *window) add(at event.Time, n uint32) {
 	w.move(at)
 	if second := int64(at) / 1e9; w.newest-second < windowSeconds {
-		w.seconds[second%windowSeconds]++
+		w.seconds[second%windowSeconds] += n
 	}
 }
 

@@ -111,7 +111,7 @@ func (w *timeWaitPressureWatcher) change(c *conn.Change) {
 		return
 	}
 	s.now++
-	s.entering.add(c.Time)
+	s.entering.add(c.Time, 1)
 	if p := w.e.ownerOf(c.Conn); p != nil {
 		s.process = p
 	}

@@ -106,6 +106,7 @@ func TestWhy_Stories(t *testing.T) {
 		{"time-wait-pressure", lab.Params{}, []string{"warning time-wait-pressure 23 both"}},
 		{"ephemeral-port-exhaustion", lab.Params{}, []string{"critical ephemeral-port-exhaustion 7 both"}},
 		{"time-wait-overflow", lab.Params{}, []string{"warning time-wait-overflow 12 both"}},
+		{"fd-exhaustion", lab.Params{}, []string{"critical fd-exhaustion 7 server"}},
 		{"accept-queue-overflow", lab.Params{}, []string{"warning accept-queue-overflow 22 server", "warning connect-timeout 11 client"}},
 		{"syn-flood", lab.Params{}, []string{"warning syn-flood 106 server"}},
 		{"handshake-abandoned", lab.Params{}, []string{"warning syn-flood 23 both"}},
