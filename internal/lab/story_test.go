@@ -156,7 +156,7 @@ var expectations = map[string]expectation{
 		client: tcp.Closing, server: tcp.TimeWait, cause: "netns_exit",
 	},
 	"time-wait-pressure":        {counts: plain, client: tcp.TimeWait, cause: "netns_exit"},
-	"ephemeral-port-exhaustion": {counts: func(n uint64) counts { return plain(n - n/3) }, heldByChance: true, cause: "netns_exit"},
+	"ephemeral-port-exhaustion": {counts: func(n uint64) counts { return plain((n - n/3) &^ 1) }, heldByChance: true, cause: "netns_exit"},
 	"accept-queue-overflow": {
 		counts: func(n uint64) counts {
 			room, dropped := (n+1)/2, n/2
