@@ -5,6 +5,7 @@ package probe
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
@@ -75,6 +76,11 @@ func (h *hook) function() string {
 // hasTrampolines finds out whether a program can be attached to a function's
 // entry. That takes CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS.
 func hasTrampolines(*kernel) error {
+	// Linux 5.10 says so itself. Later ones attach the program, and never run it
+	// (kernel/trace/ftrace.c: direct calls are FTRACE_OPS_FL_PERMANENT no more).
+	if enabled, err := os.ReadFile("/proc/sys/kernel/ftrace_enabled"); err == nil && strings.TrimSpace(string(enabled)) == "0" {
+		return errors.New("this kernel runs no program at the entry of its functions: sysctl kernel.ftrace_enabled is 0")
+	}
 	p, err := loadEmpty(ebpf.AttachTraceFEntry, "tcp_connect")
 	if err != nil {
 		if err := mayTrace(); err != nil {
