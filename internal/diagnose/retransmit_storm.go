@@ -245,6 +245,8 @@ func forget[K comparable](m map[K]*suspect, now event.Time) {
 
 func (w *stormWatcher) describe(x *entry[storm], f *Finding) {
 	d, s := &x.data, x.data.who
+	x.count = d.before + s.total // what came since the last tick included
+	f.Count = x.count
 	scope := x.key.word
 	f.Severity = Warning
 	if d.peak >= stormCritical {

@@ -144,6 +144,24 @@ func TestWhy_Stories(t *testing.T) {
 	}
 }
 
+// A storm is one finding, of the one peer that it goes to. It counts no more
+// than the kernel does, and most of it: a segment whose class is another's
+// matter, or that nobody could see, is not in it.
+func TestWhy_RetransmitStorm(t *testing.T) {
+	truth, tr := playWhole(t, "retransmit-storm", lab.Params{N: 101}, "why", "-o", "json")
+	var again uint64
+	for _, ns := range truth.NetNS {
+		again += ns.Counters["RetransSegs"]
+	}
+	all := tr.findings()
+	if len(all) != 1 || all[0].Rule != "retransmit-storm" || all[0].Process.PID != truth.Conns[0].ClientPID || all[0].Evidence["scope"] != "peer" {
+		t.Fatalf("it finds %+v", all)
+	}
+	if n := uint64(all[0].Count); n > again || n < again*9/10 {
+		t.Errorf("%d segments sent again, the kernel counts %d", all[0].Count, again)
+	}
+}
+
 // The sysctls that a finding quotes are those of the namespace concerned, as
 // they are when it arises.
 func TestWhy_Sysctls(t *testing.T) {
