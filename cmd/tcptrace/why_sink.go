@@ -24,7 +24,7 @@ type whySink struct {
 	clock  event.Clock
 	quiet  bool
 	begin  event.Time // when Flush was called first
-	end    event.Time // and last
+	end    event.Time // the present: when Flush was called last, or a later change
 	due    event.Time // when Show looks for findings again
 	told   bool       // since Show last counted a record
 }
@@ -47,6 +47,7 @@ func (s *whySink) Show(c *conn.Change) bool {
 		s.scratch = record.Append(s.scratch[:0], c, s.clock)
 		s.write()
 	}
+	s.end = max(s.end, c.Time) // before the first Flush, too
 	if c.Time >= s.due {
 		s.due = c.Time.Add(tellEvery)
 		s.tell()
