@@ -203,6 +203,8 @@ func TestAudit_EveryStory(t *testing.T) {
 		"reset-linger2", "reset-orphan-data", "reset-closed-data", "reset-gone-client", "reset-gone-server",
 		"reset-keepalive", "reset-user-timeout", "reset-listener-closed", "reset-listener-handshake",
 		"reset-accept-overflow", "reset-killed", "reset-firewall", "reset-reject", "reset-bad-ack",
+		"connect-scan", "syn-cookies", "accept-queue-overflow", "accept-queue-overflow-abort", "last-ack-stuck",
+		"synack-storm", "reset-storm",
 	} {
 		t.Run(story, func(t *testing.T) {
 			var tr *tracer
