@@ -107,6 +107,10 @@ func (l *Collector) Show(c *conn.Change) bool {
 		l.totals.Lost += c.Event.Loss.Count
 		return false
 	}
+	switch c.Kind {
+	case conn.Dropped, conn.QueueFull, conn.Failed:
+		return false // no part of a life, and may come long after it
+	}
 	if c.Conn == nil || c.Conn.Listener() {
 		return false
 	}
