@@ -15,6 +15,19 @@ static __always_inline bool probes_window(struct tt_sock *copy)
 	       !(member(copy, skc_flags) & (1 << SOCK_DEAD));
 }
 
+// Counts a timeout after the first of a connection whose retransmits are being
+// counted, as the one that follows will be. Returns false if it is to be told.
+static __always_inline bool is_one_more(const struct tt_head *head)
+{
+	struct tt_storm_key key = retransmit_key(head);
+	struct tt_storm *own = key.whose ? bpf_map_lookup_elem(&storms, &key) : NULL;
+
+	if (!own || (own->tokens && !has_counted(own)))
+		return false;
+	__sync_fetch_and_add(&own->counts.timeouts, 1);
+	return true;
+}
+
 // The kernel is about to set the state. It does so without need too; but each
 // timeout sets Loss, of which the one before may not be over.
 static __always_inline int congestion_set(const struct sock *sk, __u8 ca_state)
@@ -25,8 +38,9 @@ static __always_inline int congestion_set(const struct sock *sk, __u8 ca_state)
 	const struct tcp_sock *tp = (const struct tcp_sock *)sk;
 	struct tt_retransmit *out;
 	struct tt_sock copy;
-	__u8 old = BPF_CORE_READ_BITFIELD_PROBED((const struct inet_connection_sock *)sk,
-						 icsk_ca_state);
+	const struct inet_connection_sock *icsk = (const struct inet_connection_sock *)sk;
+	__u8 old = BPF_CORE_READ_BITFIELD_PROBED(icsk, icsk_ca_state);
+	bool timed_out;
 
 	if (old == ca_state && ca_state != TCP_CA_LOSS)
 		return 0;
@@ -36,7 +50,9 @@ static __always_inline int congestion_set(const struct sock *sk, __u8 ca_state)
 		return 0;
 	head.old_state = member(&copy, skc_state);
 	head.cookie = cookie_of(&copy);
-	if (!owner_selected(head.cookie))
+	timed_out = ca_state == TCP_CA_LOSS && !BPF_CORE_READ(icsk, icsk_pending) &&
+		    (BPF_CORE_READ(tp, snd_wnd) || !probes_window(&copy));
+	if (!owner_selected(head.cookie) || (old == ca_state && timed_out && is_one_more(&head)))
 		return 0;
 	out = reserve(&head, sizeof(*out));
 	if (!out)
@@ -47,8 +63,7 @@ static __always_inline int congestion_set(const struct sock *sk, __u8 ca_state)
 	out->ca_state = ca_state;
 	if (BPF_CORE_READ(tp, undo_marker))
 		out->head.flags |= TT_F_UNDO;
-	if (ca_state == TCP_CA_LOSS && !out->pending &&
-	    (BPF_CORE_READ(tp, snd_wnd) || !probes_window(&copy)))
+	if (timed_out)
 		out->head.flags |= TT_F_TIMEOUT;
 	submit(out);
 	return 0;

@@ -188,6 +188,7 @@ struct tt_failed {
 struct tt_counts {
 	__u32 events;
 	__u32 probes;		      // of those, tail loss probes
+	__u32 timeouts;		      // timers that ran out and were not told
 	__u32 segments[TT_CLASSES]; // as the kernel's RetransSegs counts
 };
 
@@ -196,7 +197,7 @@ struct tt_storm_told {
 	struct tt_head head;
 	struct tt_counts counts;
 	__u16 reason; // that they have in common; enum sk_rst_reason
-	__u16 pad;
+	__u16 pad[3];
 };
 
 struct tt_totals {
@@ -230,7 +231,7 @@ _Static_assert(sizeof(struct tt_retransmit) == 112, "layout");
 _Static_assert(sizeof(struct tt_reset) == 120, "layout");
 _Static_assert(sizeof(struct tt_totals) == 104, "layout");
 _Static_assert(sizeof(struct tt_failed) == 104, "layout");
-_Static_assert(sizeof(struct tt_storm_told) == 112, "layout");
+_Static_assert(sizeof(struct tt_storm_told) == 120, "layout");
 _Static_assert(sizeof(struct tt_drop) == 80, "layout");
 _Static_assert(sizeof(struct tt_queue) == 80, "layout");
 

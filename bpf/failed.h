@@ -198,7 +198,7 @@ static __always_inline int look_at_storm(struct bpf_iter__bpf_map_elem *ctx)
 	struct tt_storm_key key;
 	__u32 count;
 
-	if (!s || !at || !s->counts.events)
+	if (!s || !at || !has_counted(s))
 		return 0;
 	key = *at;
 	if (key.kind == TT_FAILED) {

@@ -7,6 +7,7 @@
 #include "emit.h"
 #include "filter.h"
 #include "sock.h"
+#include "storm.h"
 
 #define timer_of(owner, type, member) ((__u64)(owner) + bpf_core_field_offset(type, member))
 
@@ -68,8 +69,11 @@ static __always_inline void request_dropped(const struct request_sock *req, __u8
 		.cause = cause,
 	};
 
-	if (read_request(&head, req))
-		emit_head(&head);
+	if (!read_request(&head, req))
+		return;
+	if (BPF_CORE_READ(req, num_retrans))
+		end_storm(&head);
+	emit_head(&head);
 }
 
 // Reports whether the socket is the request's child. A child that has taken its
@@ -132,6 +136,26 @@ static __always_inline int timer_expired(const struct timer_list *timer)
 	return 0;
 }
 
+// Reports whether the SYN-ACK is to be told by itself; else it is counted. Its
+// child will begin with the request's count of retransmits.
+static __always_inline bool synack_is_told_apart(const struct tt_head *head,
+						 const struct request_sock *req)
+{
+	struct tt_storm_key key = retransmit_key(head);
+	struct tt_storm *own = key.whose ? storm_of(&key) : NULL;
+	struct tt_storm *s = refuses(head, own, &key);
+
+	if (own)
+		own->total = BPF_CORE_READ(req, num_retrans) + 1;
+	if (!s)
+		return true;
+	__sync_fetch_and_add(&s->counts.events, 1);
+	__sync_fetch_and_add(&s->counts.segments[TT_CLASS_SYNACK], 1);
+	if (head->flags & TT_F_TIMEOUT)
+		__sync_fetch_and_add(&s->counts.timeouts, 1);
+	return false;
+}
+
 // A SYN-ACK has been sent again: the request's timer ran out, or its SYN came
 // again (tcp_check_req).
 static __always_inline int synack_retransmitted(const struct request_sock *req)
@@ -150,7 +174,7 @@ static __always_inline int synack_retransmitted(const struct request_sock *req)
 		moment->answered_timer = timer;
 		moment->answered_until = head.time_ns + TT_MOMENT_NS;
 	}
-	if (read_request(&head, req))
+	if (read_request(&head, req) && synack_is_told_apart(&head, req))
 		emit_head(&head);
 	return 0;
 }

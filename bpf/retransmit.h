@@ -49,19 +49,6 @@ static __always_inline void no_segment(struct tt_retransmit *out)
 	out->segments = 0;
 }
 
-// Why a segment is sent again: the rules of internal/conn, Classify.
-enum tt_class {
-	TT_CLASS_UNKNOWN,
-	TT_CLASS_RTO,
-	TT_CLASS_FAST,
-	TT_CLASS_TLP,
-	TT_CLASS_SYN,
-	TT_CLASS_SYNACK,
-	TT_CLASS_RECOVERY,
-	TT_CLASS_UNSENT,
-	TT_CLASS_FIN,
-};
-
 enum {
 	TCP_CA_RECOVERY = 3,
 	TCPHDR_FIN = 1,
@@ -104,63 +91,23 @@ static __always_inline void suppress(struct tt_storm *s, const struct tt_retrans
 		__sync_fetch_and_add(&s->counts.segments[class], segments);
 }
 
-// Reports whether the retransmit is to be told; else it is counted: with its
-// connection or, if it is one of too many connections, with its namespace.
+// Reports whether the retransmit is to be told by itself; else it is counted.
 static __always_inline bool is_told_apart(const struct tt_retransmit *r)
 {
-	struct tt_storm_key key = {
-		.whose = r->head.cookie,
-		.netns = r->head.netns,
-		.kind = TT_RETRANSMIT_MORE,
-	};
-	__u64 now = r->head.time_ns;
-	struct tt_storm *own = NULL, *all;
+	struct tt_storm_key key = retransmit_key(&r->head);
+	struct tt_storm *own = key.whose ? storm_of(&key) : NULL;
 	__u32 segments = r->segments;
+	struct tt_storm *s;
 
-	if (key.whose)
-		own = storm_of(&key);
 	if (own) {
 		if (own->filled_ns)
 			segments = r->total - own->total; // none, if it gave up early
 		own->total = r->total;
-		own->head = r->head;
-		own->head.kind = key.kind;
-		if (!take_token(&own->filled_ns, &own->tokens, now, TT_CONNECTION_BURST,
-				TT_CONNECTION_RATE)) {
-			suppress(own, r, segments);
-			return false;
-		}
 	}
-	if (cpu_allows(now)) {
-		if (own && own->counts.events)
-			tell_storm(own, &key);
-		return true;
-	}
-	key.whose = 0;
-	all = storm_of(&key);
-	if (!all)
-		return true;
-	all->head.netns = r->head.netns;
-	all->head.kind = key.kind;
-	suppress(all, r, segments);
-	return false;
-}
-
-// A connection that has sent something again closes.
-static __always_inline void end_storm(const struct tt_head *closing)
-{
-	struct tt_storm_key key = {
-		.whose = closing->cookie,
-		.netns = closing->netns,
-		.kind = TT_RETRANSMIT_MORE,
-	};
-	struct tt_storm *s = bpf_map_lookup_elem(&storms, &key);
-
-	if (!s)
-		return;
-	if (s->counts.events)
-		tell_storm(s, &key);
-	bpf_map_delete_elem(&storms, &key);
+	s = refuses(&r->head, own, &key);
+	if (s)
+		suppress(s, r, segments);
+	return !s;
 }
 
 static __always_inline int retransmitted(const struct sock *sk, const struct sk_buff *skb, int err)

@@ -8,6 +8,19 @@
 
 #include "emit.h"
 
+// Why a segment is sent again: the rules of internal/conn, Classify.
+enum tt_class {
+	TT_CLASS_UNKNOWN,
+	TT_CLASS_RTO,
+	TT_CLASS_FAST,
+	TT_CLASS_TLP,
+	TT_CLASS_SYN,
+	TT_CLASS_SYNACK,
+	TT_CLASS_RECOVERY,
+	TT_CLASS_UNSENT,
+	TT_CLASS_FIN,
+};
+
 // Whose bucket.
 struct tt_storm_key {
 	__u64 whose; // a connection's cookie, or a process; 0: of many
@@ -24,7 +37,6 @@ struct tt_storm {
 	__u32 tokens;
 	__u32 total; // of retransmits: the socket's total_retrans, as last seen
 	struct tt_counts counts; // of those not told
-	__u32 pad;
 };
 
 // Inserted by the hooks; deleted as the connection closes, and otherwise by
@@ -68,8 +80,8 @@ enum {
 	TT_CONNECTION_BURST = 64,
 	TT_CONNECTION_RATE = 64,
 	// Retransmits of all, on one CPU.
-	TT_CPU_BURST = 16384,
-	TT_CPU_RATE = 4096,
+	TT_CPU_BURST = 4096,
+	TT_CPU_RATE = 2048,
 	// RSTs of one reason in one namespace that answer packets of no connection.
 	TT_RESET_BURST = 8192,
 	TT_RESET_RATE = 2048,
@@ -132,6 +144,24 @@ static __always_inline void take_count(__u32 *from, __u32 *to)
 	__sync_fetch_and_add(from, -n); // others may be adding
 }
 
+static __always_inline bool has_counted(const struct tt_storm *s)
+{
+	return s->counts.events || s->counts.timeouts;
+}
+
+// Whose bucket a connection's retransmits take from: its own or, where it has no
+// cookie, that of its namespace.
+static __always_inline struct tt_storm_key retransmit_key(const struct tt_head *head)
+{
+	struct tt_storm_key key = {
+		.whose = head->cookie,
+		.netns = head->netns,
+		.kind = TT_RETRANSMIT_MORE,
+	};
+
+	return key;
+}
+
 // Tells what was not told, and forgets it. s->head.kind is key's.
 static __always_inline void tell_storm(struct tt_storm *s, const struct tt_storm_key *key)
 {
@@ -141,10 +171,57 @@ static __always_inline void tell_storm(struct tt_storm *s, const struct tt_storm
 		return; // it is told later
 	out->head.time_ns = bpf_ktime_get_ns();
 	out->reason = key->reason;
-	out->pad = 0;
+	out->pad[0] = 0;
+	out->pad[1] = 0;
+	out->pad[2] = 0;
 	take_count(&s->counts.events, &out->counts.events);
 	take_count(&s->counts.probes, &out->counts.probes);
+	take_count(&s->counts.timeouts, &out->counts.timeouts);
 	for (int i = 0; i < TT_CLASSES; i++)
 		take_count(&s->counts.segments[i], &out->counts.segments[i]);
 	submit(out);
+}
+
+// A connection that may have sent something again is over.
+static __always_inline void end_storm(const struct tt_head *closing)
+{
+	struct tt_storm_key key = retransmit_key(closing);
+	struct tt_storm *s = key.whose ? bpf_map_lookup_elem(&storms, &key) : NULL;
+
+	if (!s)
+		return;
+	if (has_counted(s))
+		tell_storm(s, &key);
+	bpf_map_delete_elem(&storms, &key);
+}
+
+// Takes a token for a retransmit and returns NULL; or returns the bucket in
+// which it is to be counted instead: its connection's or, where that has none,
+// that of its namespace.
+static __always_inline struct tt_storm *refuses(const struct tt_head *head, struct tt_storm *own,
+						const struct tt_storm_key *key)
+{
+	struct tt_storm_key all = *key;
+	struct tt_storm *s = own;
+
+	if (own) {
+		own->head = *head;
+		own->head.kind = key->kind;
+	}
+	if ((!own || take_token(&own->filled_ns, &own->tokens, head->time_ns, TT_CONNECTION_BURST,
+				TT_CONNECTION_RATE)) &&
+	    cpu_allows(head->time_ns)) {
+		if (own && has_counted(own))
+			tell_storm(own, key);
+		return NULL;
+	}
+	if (!s) {
+		all.whose = 0;
+		s = storm_of(&all);
+		if (s) {
+			s->head.netns = head->netns;
+			s->head.kind = all.kind;
+		}
+	}
+	return s;
 }

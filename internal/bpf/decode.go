@@ -308,7 +308,7 @@ func (d *Decoder) storm(body *TcptraceTtStormTold, ev *event.Event) {
 		ev.Reason = nameOf(d.ResetReasons, uint32(body.Reason))
 		return
 	}
-	ev.Suppressed = event.Suppressed{Probes: body.Counts.Probes, ByClass: body.Counts.Segments}
+	ev.Suppressed = event.Suppressed{Probes: body.Counts.Probes, Timeouts: body.Counts.Timeouts, ByClass: body.Counts.Segments}
 }
 
 // counters takes the FINs off, which the kernel counts as bytes.

@@ -209,10 +209,10 @@ func TestDecode_Failed(t *testing.T) {
 
 func TestDecode_Storms(t *testing.T) {
 	record := TcptraceTtStormTold{Head: headOf(TcptraceTtKindTT_RETRANSMIT_MORE)}
-	record.Counts = TcptraceTtCounts{Events: 9, Probes: 1, Segments: [9]uint32{1: 4, 6: 8}}
+	record.Counts = TcptraceTtCounts{Events: 9, Probes: 1, Timeouts: 2, Segments: [9]uint32{1: 4, 6: 8}}
 	want := eventOf(event.RetransmitMore)
 	want.Count = 9
-	want.Suppressed = event.Suppressed{Probes: 1, ByClass: [9]uint32{1: 4, 6: 8}}
+	want.Suppressed = event.Suppressed{Probes: 1, Timeouts: 2, ByClass: [9]uint32{1: 4, 6: 8}}
 	expect(t, bytesOf(record), want)
 
 	record = TcptraceTtStormTold{Head: headOf(TcptraceTtKindTT_RESET_MORE), Counts: TcptraceTtCounts{Events: 5}, Reason: 14}

@@ -82,6 +82,7 @@ type TcptraceTtCounts struct {
 	_        structs.HostLayout
 	Events   uint32
 	Probes   uint32
+	Timeouts uint32
 	Segments [9]uint32
 }
 
@@ -268,7 +269,6 @@ type TcptraceTtStorm struct {
 	Tokens   uint32
 	Total    uint32
 	Counts   TcptraceTtCounts
-	Pad      uint32
 }
 
 type TcptraceTtStormKey struct {
@@ -285,7 +285,7 @@ type TcptraceTtStormTold struct {
 	Head   TcptraceTtHead
 	Counts TcptraceTtCounts
 	Reason uint16
-	Pad    uint16
+	Pad    [3]uint16
 }
 
 type TcptraceTtTally struct {

@@ -105,9 +105,9 @@ const (
 	Congestion
 	// RetransmitMore: Count times something was sent again that has no
 	// Retransmit of its own, because there were too many: Suppressed counts
-	// their segments, since the last such event of the connection. Where too
-	// many connections did so, ID has no cookie, and neither Local nor Remote
-	// is set.
+	// their segments, since the last such event of the connection. Of those
+	// for which there was no room to tell whose they are, ID has no cookie, and
+	// neither Local nor Remote is set.
 	RetransmitMore
 	// ResetMore: likewise Count RSTs were sent without a ResetSent of their own,
 	// each to answer a packet of no connection; Old and Reason are those that
@@ -290,6 +290,10 @@ type Suppressed struct {
 	// without data. The rules are those of conn.Classify.
 	ByClass [9]uint32
 	Probes  uint32 // of the Count, those that were tail loss probes, FINs included
+
+	// Timeouts counts timers that ran out and have neither a Congestion nor a
+	// RetransmitSynAck of their own.
+	Timeouts uint32
 }
 
 // A Queue is one of a listener's two, as a packet met it.

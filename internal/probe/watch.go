@@ -92,7 +92,7 @@ func (w *watch) forget(now event.Time) error {
 	var idle []bpf.TcptraceTtStormKey
 	entries := w.storms.Iterate()
 	for entries.Next(&key, &value) {
-		if value.Counts.Events == 0 && now.Sub(event.Time(value.FilledNs)) > forgetEvery {
+		if value.Counts.Events == 0 && value.Counts.Timeouts == 0 && now.Sub(event.Time(value.FilledNs)) > forgetEvery {
 			idle = append(idle, key)
 		}
 	}
