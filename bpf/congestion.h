@@ -22,7 +22,7 @@ static __always_inline bool is_one_more(const struct tt_head *head)
 	struct tt_storm_key key = retransmit_key(head);
 	struct tt_storm *own = key.whose ? bpf_map_lookup_elem(&storms, &key) : NULL;
 
-	if (!own || (own->tokens && !has_counted(own)))
+	if (!own || head->old_state == TCP_SYN_SENT || (own->tokens && !has_counted(own)))
 		return false;
 	__sync_fetch_and_add(&own->counts.timeouts, 1);
 	return true;

@@ -188,7 +188,7 @@ struct tt_failed {
 struct tt_counts {
 	__u32 events;
 	__u32 probes;		      // of those, tail loss probes
-	__u32 timeouts;		      // timers that ran out and were not told
+	__u32 timeouts;		      // that have no TT_CONGESTION and no SYN-ACK of their own
 	__u32 segments[TT_CLASSES]; // as the kernel's RetransSegs counts
 };
 

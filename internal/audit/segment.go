@@ -81,16 +81,13 @@ func (s *space) retransmitMore(ev *event.Event) {
 		}
 	}
 	s.add(TCPSynRetrans, n(bySYN)+n(bySYNACK), ev.Time)
-	s.add(TCPTimeouts, n(bySYN)+n(bySYNACK), ev.Time)
+	s.add(TCPTimeouts, n(bySYN)+int64(ev.Suppressed.Timeouts), ev.Time)
 	if !s.tellsCongestion {
 		s.add(TCPTimeouts, n(byTimeout), ev.Time)
 	}
 	s.add(TCPLossProbes, int64(ev.Suppressed.Probes), ev.Time)
 	if n(notSent) > 0 {
 		s.may(RetransSegs, n(notSent), ev.Time, "of too many segments that could not be sent it is not told how far they came")
-	}
-	if n(bySYNACK) > 0 {
-		s.may(TCPTimeouts, -n(bySYNACK), ev.Time, "of too many SYN-ACKs it is not told which answer a SYN that came again")
 	}
 }
 

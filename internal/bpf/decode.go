@@ -306,6 +306,12 @@ func (d *Decoder) storm(body *TcptraceTtStormTold, ev *event.Event) {
 	ev.Count = body.Counts.Events
 	if ev.Kind == event.ResetMore {
 		ev.Reason = nameOf(d.ResetReasons, uint32(body.Reason))
+		ev.Reset = event.ResetFacts{
+			Answer:   true,
+			Listener: ev.Old == tcp.Listen,
+			Request:  ev.Old == tcp.SynRecv,
+			TimeWait: ev.Old == tcp.FinWait2 || ev.Old == tcp.TimeWait,
+		}
 		return
 	}
 	ev.Suppressed = event.Suppressed{Probes: body.Counts.Probes, Timeouts: body.Counts.Timeouts, ByClass: body.Counts.Segments}

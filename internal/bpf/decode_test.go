@@ -217,7 +217,7 @@ func TestDecode_Storms(t *testing.T) {
 
 	record = TcptraceTtStormTold{Head: headOf(TcptraceTtKindTT_RESET_MORE), Counts: TcptraceTtCounts{Events: 5}, Reason: 14}
 	want = eventOf(event.ResetMore)
-	want.Count, want.Reason = 5, "TCP_STATE"
+	want.Count, want.Reason, want.Reset = 5, "TCP_STATE", event.ResetFacts{Answer: true}
 	expect(t, bytesOf(record), want)
 }
 

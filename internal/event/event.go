@@ -110,8 +110,8 @@ const (
 	// neither Local nor Remote is set.
 	RetransmitMore
 	// ResetMore: likewise Count RSTs were sent without a ResetSent of their own,
-	// each to answer a packet of no connection; Old and Reason are those that
-	// they have in common.
+	// each to answer a packet of no connection; Old, Reason, and of Reset what
+	// object answered, are those that they have in common.
 	ResetMore
 
 	// Seen: a sweep through the kernel's tables found the socket, in state Old.
