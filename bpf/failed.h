@@ -207,7 +207,7 @@ static __always_inline int look_at_storm(struct bpf_iter__bpf_map_elem *ctx)
 		return 0;
 	}
 	// A connection tells by itself as it goes on, or closes.
-	if (!key.whose || bpf_ktime_get_ns() - s->head.time_ns > TT_IDLE_NS)
+	if (!key.whose || tracing_is_over || bpf_ktime_get_ns() - s->head.time_ns > TT_IDLE_NS)
 		tell_storm(s, &key);
 	return 0;
 }

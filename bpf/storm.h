@@ -73,6 +73,9 @@ struct {
 
 #define TT_IDLE_NS 500000000
 
+// Set by user space once the hooks are detached: all that was counted is told.
+volatile bool tracing_is_over;
+
 enum {
 	TT_SECOND = 1000000000,
 

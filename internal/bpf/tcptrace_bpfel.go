@@ -387,6 +387,7 @@ const (
 	TcptraceProgTtTimerExpire = "tt_timer_expire"
 	TcptraceProgTtTimerStart  = "tt_timer_start"
 	TcptraceVarConfig         = "config"
+	TcptraceVarTracingIsOver  = "tracing_is_over"
 	TcptraceVarWireTypes      = "wire_types"
 )
 
@@ -491,8 +492,9 @@ type TcptraceMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type TcptraceVariableSpecs struct {
-	Config    *ebpf.VariableSpec `ebpf:"config"`
-	WireTypes *ebpf.VariableSpec `ebpf:"wire_types"`
+	Config        *ebpf.VariableSpec `ebpf:"config"`
+	TracingIsOver *ebpf.VariableSpec `ebpf:"tracing_is_over"`
+	WireTypes     *ebpf.VariableSpec `ebpf:"wire_types"`
 }
 
 // TcptraceObjects contains all objects after they have been loaded into the kernel.
@@ -548,8 +550,9 @@ func (m *TcptraceMaps) Close() error {
 //
 // It can be passed to LoadTcptraceObjects or ebpf.CollectionSpec.LoadAndAssign.
 type TcptraceVariables struct {
-	Config    *ebpf.Variable `ebpf:"config"`
-	WireTypes *ebpf.Variable `ebpf:"wire_types"`
+	Config        *ebpf.Variable `ebpf:"config"`
+	TracingIsOver *ebpf.Variable `ebpf:"tracing_is_over"`
+	WireTypes     *ebpf.Variable `ebpf:"wire_types"`
 }
 
 // TcptracePrograms contains all programs after they have been loaded into the kernel.

@@ -190,19 +190,28 @@ func (p *programs) iterator(program string) *link.Iter {
 	return it
 }
 
-// detach detaches every program, the last attached first; no event is written
-// after it returns.
+// detach detaches every program, the last attached first, but for the iterators,
+// which user space runs. No event is written after it returns but theirs.
 func (p *programs) detach() error {
 	var errs []error
+	var left []link.Link
 	for _, l := range slices.Backward(p.links) {
+		if _, ours := l.(*link.Iter); ours {
+			left = append(left, l)
+			continue
+		}
 		errs = append(errs, l.Close())
 	}
-	p.links = nil
+	p.links = left
 	return errors.Join(errs...)
 }
 
 func (p *programs) close() error {
-	err := p.detach()
+	errs := []error{p.detach()}
+	for _, l := range p.links {
+		errs = append(errs, l.Close())
+	}
+	p.links = nil
 	p.collection.Close()
-	return err
+	return errors.Join(errs...)
 }

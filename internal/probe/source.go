@@ -169,11 +169,11 @@ func (s *Source) drain() (more bool, err error) {
 
 func (s *Source) finish(handle event.Handler) error {
 	s.sweeper.stop()
-	if err := s.watch.lookLast(); err != nil {
-		return err
-	}
 	if err := s.programs.detach(); err != nil {
 		return fmt.Errorf("detach the BPF programs: %w", err)
+	}
+	if err := s.watch.lookLast(); err != nil {
+		return err
 	}
 	for {
 		more, err := s.poll(handle)

@@ -30,12 +30,17 @@ const (
 type watch struct {
 	iterators []*link.Iter
 	storms    *ebpf.Map
+	over      *ebpf.Variable
 	last      event.Time
 	forgot    event.Time
 }
 
 func newWatch(p *programs) watch {
-	w := watch{storms: p.collection.Maps[bpf.TcptraceMapStorms], forgot: now()}
+	w := watch{
+		storms: p.collection.Maps[bpf.TcptraceMapStorms],
+		over:   p.collection.Variables[bpf.TcptraceVarTracingIsOver],
+		forgot: now(),
+	}
 	for _, program := range []string{bpf.TcptraceProgTtListeners, bpf.TcptraceProgTtStorms} {
 		if it := p.iterator(program); it != nil {
 			w.iterators = append(w.iterators, it)
@@ -59,10 +64,13 @@ func (w *watch) look(now event.Time) error {
 	return w.run()
 }
 
-// lookLast looks as often as it takes until all is told: what one look finds
-// of a listener is told by the next, if nothing has explained it by then
-// (bpf/listener.h).
+// lookLast, once the hooks are detached, looks as often as it takes until all is
+// told: what one look finds of a listener is told by the next, if nothing has
+// explained it by then (bpf/listener.h).
 func (w *watch) lookLast() error {
+	if err := w.over.Set(true); err != nil {
+		return fmt.Errorf("tell the BPF programs that tracing is over: %w", err)
+	}
 	if err := w.run(); err != nil {
 		return err
 	}
