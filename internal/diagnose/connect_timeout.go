@@ -110,7 +110,7 @@ func (w *connectTimeoutWatcher) describe(x *entry[held], f *Finding) {
 		f.Severity = Warning
 	}
 	f.Summary = several(x.count, "connect()", "calls of connect()") + " to " + endpoint(end.at) + " without an answer for up to " +
-		span(age) + "; " + digits(end.failed+end.gaveUp) + " failed, " + digits(end.late) + " were answered late, " + digits(h.now) + " wait"
+		span(age) + "; " + digits(end.failed+end.gaveUp) + " failed, " + digits(end.late) + " answered late, " + digits(h.now) + " waiting"
 	f.Cause = "nothing answers the SYN: it is dropped on the way, or its answer is, or the host is down"
 	if end.at.Addr().IsLoopback() && w.e.overflown[listenPort{x.key.netns, end.at.Port()}] {
 		f.Cause = "the listener is on this host, and its queue is full: see accept-queue-overflow"

@@ -32,7 +32,7 @@ var connectTimeoutCases = []ruleCase{{
 	events: silences(23, nil), until: 6 * s,
 	sysctls: sysctls{"net.ipv4.tcp_syn_retries": "6"},
 	want:    []string{"warning 23 curl"},
-	says:    []string{"23 calls of connect() to 10.9.8.7:443", "23 wait"},
+	says:    []string{"23 calls of connect() to 10.9.8.7:443", "23 waiting"},
 }, {
 	name: "the kernel gives up",
 	events: silences(23, func(client story.Socket) []event.Event {
@@ -40,7 +40,7 @@ var connectTimeoutCases = []ruleCase{{
 	}),
 	until: 10 * s,
 	want:  []string{"warning 23 curl"},
-	says:  []string{"23 failed, 0 were answered late, 0 wait"},
+	says:  []string{"23 failed, 0 answered late, 0 waiting"},
 }, {
 	name: "the process gives up after 2 s",
 	events: each(5, func(_ int, client, _ story.Socket) []event.Event {
@@ -56,7 +56,7 @@ var connectTimeoutCases = []ruleCase{{
 	}),
 	until: 10 * s,
 	want:  []string{"info 1 curl"},
-	says:  []string{"1 were answered late"},
+	says:  []string{"1 answered late"},
 }, {
 	name: "the slower of two addresses is dropped",
 	events: each(23, func(_ int, client, _ story.Socket) []event.Event {
