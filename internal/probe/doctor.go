@@ -43,7 +43,7 @@ const (
 	remedySymbols = "grant CAP_SYSLOG, and set kernel.kptr_restrict below 2"
 	remedyCgroup  = "mount the cgroup v2 hierarchy, and grant CAP_NET_ADMIN"
 	remedyKernel  = "a newer kernel"
-	remedyErrors  = "--errors, at 50 ns for each system call of the host"
+	remedyErrors  = "\"tcptrace why\" watches them, at 50 ns for each system call of the host"
 	remedyAccept  = "--exact-accept, at 50 ns for each system call of the host"
 )
 
