@@ -18,7 +18,7 @@ func TestHooks_NameEveryProgramAndItsPlace(t *testing.T) {
 		t.Fatal(err)
 	}
 	old := &kernel{} // one that lacks everything, so that it needs every hook
-	hooks := append(acceptHooks(false), acceptHooks(true)...)
+	hooks := append(acceptHooks(false), callHooks(&Options{Errors: true}, true)...)
 	for _, set := range []hookSet{trampolines(), timers()} {
 		hooks = append(hooks, set.hooks(old)...)
 	}
