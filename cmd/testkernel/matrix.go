@@ -74,7 +74,7 @@ func (m *matrix) run(ctx context.Context) {
 	}
 	wg.Wait()
 	if m.options.native {
-		r := newResults("this host")
+		r := newResults(thisHost)
 		m.results = append(m.results, r)
 		m.one(r, func() error { return m.native(ctx, r) })
 	}
@@ -142,7 +142,7 @@ func (m *matrix) judge(whole bool) error {
 			if n := r.count(which, fail); n > 0 {
 				problems = append(problems, fmt.Sprintf("%s by %s: %d tests failed", r.name, which, n))
 			}
-			if r.absent[which] && r.name != "this host" {
+			if r.absent[which] && r.name != thisHost {
 				problems = append(problems, fmt.Sprintf("%s: doctor finds no %s, which this kernel has", r.name, which))
 			}
 		}

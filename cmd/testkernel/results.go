@@ -55,6 +55,21 @@ type suite struct {
 	mode mode
 }
 
+// thisHost is the name of the kernel that was not booted.
+const thisHost = "this host"
+
+// label is the kernel's name in the table: of this host's, the version alone.
+func (r *results) label() string {
+	if r.name != thisHost {
+		return r.name
+	}
+	version, _, _ := strings.Cut(r.release, "-")
+	if parts := strings.SplitN(version, ".", 3); len(parts) == 3 {
+		version = parts[0] + "." + parts[1]
+	}
+	return version + " (native)"
+}
+
 func newResults(name string) *results {
 	r := &results{
 		name: name, tests: map[mode]map[string]*test{}, doctor: map[mode][]capability{},
