@@ -32,6 +32,7 @@ type destination struct {
 	entering  window     // TIME_WAIT
 	conns     []event.ID // the last in TIME_WAIT
 	succeeded uint64     // handshakes
+	exhausted bool       // connect() found no port: a finding of its own
 	timeWait  struct {   // those that expired
 		longest time.Duration
 		count   uint64

@@ -76,6 +76,7 @@ func (w *exhaustionWatcher) find(p *process, id event.ID, remote netip.AddrPort)
 		x.data.at = remote
 		if d := w.e.destinations.known[destinationKey{id.NetNS, remote}]; d != nil {
 			x.data.held, x.data.states = d.held(), d.words()
+			d.exhausted = true
 		}
 	}
 	return x

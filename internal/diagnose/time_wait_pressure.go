@@ -31,7 +31,8 @@ var timeWaitPressure = Rule{
 	When: "Client: 10% of ip_local_port_range are in TIME_WAIT towards one address and port. That is information until half of the range" +
 		" is in use, or a quarter and connections are made faster than the range allows for (their rate, times the measured length of" +
 		" TIME_WAIT, is more than the range): then it is a warning, and critical from 90% on. Where tcp_tw_reuse lets connect() take these" +
-		" ports again after a second (1; or 2, the default, for loopback), it stays information. Server: 4,096 at one listener are" +
+		" ports again after a second (1; or 2, the default, for loopback), it stays information. Where connect() has failed for want" +
+		" of a port, ephemeral-port-exhaustion says all of it. Server: 4,096 at one listener are" +
 		" information; 80% of tcp_max_tw_buckets a warning.",
 	Evidence: []Term{
 		{"side", "client or server: which of the two closes first here"},
@@ -79,6 +80,7 @@ type timeWaitFigures struct {
 	left     time.Duration // 0: never
 	reuse    bool
 	severity Severity // the worst so far
+	told     bool     // by ephemeral-port-exhaustion
 }
 
 // A serverTimeWait counts the connections of one listener in TIME_WAIT.
@@ -153,6 +155,7 @@ func (w *timeWaitPressureWatcher) client(d *destination) {
 	f.rate, f.length, f.states = d.entering.rate(w.e.now), d.length(), d.words()
 	reuse := w.e.number(netns, sysctlReuse, 2)
 	f.reuse = reuse == 1 || reuse == 2 && d.key.remote.Addr().IsLoopback()
+	f.told = f.told || d.exhausted
 	tooFast := f.rate*f.length.Seconds() > float64(size)
 	f.left = 0
 	if tooFast {
@@ -202,6 +205,8 @@ func (w *timeWaitPressureWatcher) server(k key, s *serverTimeWait) {
 func (w *timeWaitPressureWatcher) describe(x *entry[timeWaitFigures], f *Finding) {
 	d := &x.data
 	f.Severity = d.severity
+	x.withdrawn = d.told
+	f.Withdrawn = x.withdrawn
 	v := (*figures)(&f.Evidence)
 	if d.server {
 		f.Summary = connections(d.peak) + " of " + endpoint(d.at) + " in TIME_WAIT at once; " + digits(d.now) + " now"

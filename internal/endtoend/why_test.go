@@ -77,14 +77,17 @@ func who(pid int, c *lab.TruthConn) string {
 	return fmt.Sprint("process ", pid)
 }
 
-// playWhole runs a story beside tcptrace to its very end.
+// playWhole runs a story beside tcptrace to the end of its traffic.
 func playWhole(t *testing.T, name string, params lab.Params, args ...string) (*lab.Truth, *tracer) {
 	t.Helper()
 	var tr *tracer
-	truth := play(t, name, params, func(netns string) { tr = start(t, nil, append(args, netns)...) })
-	if status := tr.interrupt(); status != 0 {
-		t.Errorf("exit status %d, want 0", status)
+	params.Over = func(*lab.Truth) error {
+		if status := tr.interrupt(); status != 0 {
+			t.Errorf("exit status %d, want 0", status)
+		}
+		return nil
 	}
+	truth := play(t, name, params, func(netns string) { tr = start(t, nil, append(args, netns)...) })
 	return truth, tr
 }
 

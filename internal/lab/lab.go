@@ -52,6 +52,11 @@ type Params struct {
 	// that the story is about (in CLOSE_WAIT, in TIME_WAIT, over), and the
 	// story goes on when it returns. The Truth is as far as known by then.
 	Held func(*Truth) error
+
+	// Over, if set, is called once, when all traffic is over and the namespaces
+	// still exist. A tracer that ends here sees no other namespace, to which
+	// the kernel gives the same inode later.
+	Over func(*Truth) error
 }
 
 // A Story is one way for TCP connections to live and end.

@@ -234,7 +234,7 @@ func sourceAddr(i int, v6 bool) netip.Addr {
 // close takes everything down and waits until the kernel has.
 func (n *network) close() error {
 	// Not the caller's context: that one may be why we are closing.
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	var errs []error
 	if n.wire != nil {

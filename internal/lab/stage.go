@@ -60,7 +60,15 @@ func (s *Story) run(ctx context.Context, p Params) (t *Truth, err error) {
 	if st.truth.Elapsed == 0 {
 		st.truth.Elapsed = time.Since(st.began)
 	}
-	return st.truth, st.count(ctx)
+	if err := st.count(ctx); err != nil {
+		return nil, err
+	}
+	if p.Over != nil {
+		if err := p.Over(st.truth); err != nil {
+			return nil, fmt.Errorf("over: %w", err)
+		}
+	}
+	return st.truth, nil
 }
 
 func newTruth(s *Story, p Params, net *network) *Truth {
