@@ -33,7 +33,7 @@ func Unshielded(logf func(format string, args ...any), run func()) {
 		run()
 		return
 	}
-	const attempts = 5
+	const attempts = 12
 	for attempt := 1; ; attempt++ {
 		witness, err := openWitness(1)
 		if err != nil {
