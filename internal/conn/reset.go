@@ -129,8 +129,12 @@ func (r *record) explained() {
 }
 
 // actorOf returns the process that caused a RST. Who closed a listener has also
-// closed what nobody had accepted from it.
+// closed what nobody had accepted from it. A segment that came while a system
+// call held the socket is answered by that call, which did not cause it.
 func (t *Tracker) actorOf(ev *event.Event, own *record, cause ResetCause) event.Task {
+	if cause == ResetBadSegment {
+		return event.Task{}
+	}
 	if cause == ResetListenerClosed && !ev.Task.Known() && own != nil {
 		return t.resets.closerOf(own, ev.Time)
 	}

@@ -213,8 +213,9 @@ func (s *resetsSeen) compare(t *testing.T, truth *lab.Truth, reasons bool) {
 		said[r]--
 	}
 	for _, r := range s.resets {
-		if r.Direction == "sent" && r.Cause == "connect-refused" {
-			// Whether the client's port is known by then is left to chance.
+		if r.Direction == "sent" && (r.Cause == "connect-refused" || r.Cause == "bad-segment") {
+			// Whether the client's port, or the server's request, is known
+			// by then is left to chance.
 			r.PeerKnown = false
 		}
 		said[r]++
