@@ -209,12 +209,19 @@ func TestAudit_EveryStory(t *testing.T) {
 		t.Run(story, func(t *testing.T) {
 			var tr *tracer
 			var status chan int
-			play(t, story, lab.Params{}, func(netns string) {
-				keepers, ended := keep(t, netns), make(chan int, 1)
+			var over chan struct{}
+			params := lab.Params{Over: func(*lab.Truth) error {
+				close(over)
+				return nil
+			}}
+			play(t, story, params, func(netns string) {
+				keepers, ended, traffic := keep(t, netns), make(chan int, 1), make(chan struct{})
+				over = traffic
 				tracer := start(t, nil, "audit", "-o", "json", netns)
 				tr, status = tracer, ended
 				go func() {
-					untilOver(keepers)
+					<-traffic
+					untilGone(keepers)
 					ended <- tracer.interrupt()
 					for _, k := range keepers {
 						close(k.release)
@@ -316,18 +323,17 @@ func openSockets() (n int) {
 	return n
 }
 
-// untilOver returns when there have been sockets and are none any more, but
-// for those in TIME_WAIT: the listener, too, is closed.
-func untilOver(keepers []*keeper) {
-	for seen := false; ; {
+// untilGone returns when there are no sockets any more, but for those in
+// TIME_WAIT: the listener, too, is closed.
+func untilGone(keepers []*keeper) {
+	for {
 		n := 0
 		for _, k := range keepers {
 			n += <-k.sockets
 		}
-		if seen && n == 0 {
+		if n == 0 {
 			return
 		}
-		seen = seen || n > 0
 		time.Sleep(time.Millisecond)
 	}
 }
