@@ -204,7 +204,6 @@ func TestAudit_EveryStory(t *testing.T) {
 		"reset-keepalive", "reset-user-timeout", "reset-listener-closed", "reset-listener-handshake",
 		"reset-accept-overflow", "reset-killed", "reset-firewall", "reset-reject", "reset-bad-ack",
 		"connect-scan", "syn-cookies", "accept-queue-overflow", "accept-queue-overflow-abort", "last-ack-stuck",
-		"synack-storm", "reset-storm",
 	} {
 		t.Run(story, func(t *testing.T) {
 			var tr *tracer
