@@ -226,8 +226,14 @@ func playTail(ctx context.Context, _ *stage, pairs []*pair) error {
 			return err
 		}
 	}
+	return allHear(ctx, pairs, func(pr *pair) *socket { return pr.client })
+}
+
+// allHear waits until that end of each pair has heard what was said, and the
+// other knows.
+func allHear(ctx context.Context, pairs []*pair, end func(*pair) *socket) error {
 	for _, pr := range pairs {
-		if err := pr.client.hear(ctx); err != nil {
+		if err := end(pr).hear(ctx); err != nil {
 			return err
 		}
 		if err := pr.settle(ctx); err != nil {
@@ -262,15 +268,7 @@ func playUnacknowledged(ctx context.Context, _ *stage, pairs []*pair) error {
 			return err
 		}
 	}
-	for _, pr := range pairs {
-		if err := pr.server.hear(ctx); err != nil {
-			return err
-		}
-		if err := pr.settle(ctx); err != nil {
-			return err
-		}
-	}
-	return nil
+	return allHear(ctx, pairs, func(pr *pair) *socket { return pr.server })
 }
 
 func playDead(ctx context.Context, st *stage, pairs []*pair) error {
