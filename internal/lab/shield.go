@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -60,8 +61,6 @@ type witness struct {
 	mount, instance string
 }
 
-const netRX = 3 // include/linux/interrupt.h: NET_RX_SOFTIRQ
-
 func openWitness(pid int) (*witness, error) {
 	dir, err := os.MkdirTemp("", "tcplab-tracefs-")
 	if err != nil {
@@ -86,8 +85,12 @@ func (w *witness) begin(pid int) error {
 	if err != nil {
 		return err
 	}
+	ours, err := notOfThisHost()
+	if err != nil {
+		return err
+	}
 	for event, what := range map[string]string{
-		"irq/softirq_entry":        fmt.Sprintf("vec == %d && ", netRX), // whole batches of packets
+		"napi/napi_poll":           "work > 0 && " + ours, // a batch of packets
 		"sock/inet_sock_set_state": "",
 		"timer/timer_expire_entry": "(function.function == tw_timer_handler || function.function == reqsk_timer_handler || function.function == tcp_write_timer ) && ",
 	} {
@@ -104,6 +107,21 @@ func (w *witness) trace(event, filter string) error {
 		return err
 	}
 	return os.WriteFile(filepath.Join(dir, "enable"), []byte("1"), 0)
+}
+
+// notOfThisHost returns a condition that holds for the devices of a story, and
+// what is queued without a device, as loopback's packets are: process 1 may well
+// handle the packets of the host's own devices, whose traffic is no story's.
+func notOfThisHost() (string, error) {
+	devices, err := net.Interfaces()
+	if err != nil {
+		return "", fmt.Errorf("list the devices of this host: %w", err)
+	}
+	var terms []string
+	for _, device := range devices {
+		terms = append(terms, fmt.Sprintf("dev_name != %q && ", device.Name))
+	}
+	return strings.Join(terms, ""), nil
 }
 
 // threadsOf returns a condition that holds for the threads of the process.

@@ -35,6 +35,8 @@ type life struct {
 // A sighting is all that was said of a story's namespaces.
 type sighting struct {
 	lives       []*life
+	indexed     map[place][]*life // of the first atIndex lives
+	atIndex     int
 	transitions map[lab.Transition]int
 	illegal     int
 	lost        uint64
@@ -182,18 +184,37 @@ func (w *watcher) change(c *conn.Change) {
 	}
 }
 
+// A place is where a life is looked for: at a cookie or, where the truth has
+// none, at its addresses.
+type place struct {
+	netns         uint32
+	cookie        uint64
+	local, remote netip.AddrPort
+}
+
+func (s *sighting) index() {
+	s.atIndex = len(s.lives)
+	s.indexed = make(map[place][]*life, 2*len(s.lives))
+	for _, l := range s.lives {
+		id := l.conn.ID
+		for _, at := range []place{
+			{netns: id.NetNS, cookie: id.Cookie},
+			{netns: id.NetNS, local: l.conn.Local, remote: l.conn.Remote},
+		} {
+			s.indexed[at] = append(s.indexed[at], l)
+		}
+	}
+}
+
 // end picks the life of one end of a connection out of what was seen.
 func (s *sighting) end(t *testing.T, netns uint32, cookie lab.Cookie, local, remote netip.AddrPort) *life {
 	t.Helper()
-	var found []*life
-	for _, l := range s.lives {
-		same := l.conn.Local == local && l.conn.Remote == remote
-		if cookie != 0 {
-			same = l.conn.ID.Cookie == uint64(cookie)
-		}
-		if same && l.conn.ID.NetNS == netns {
-			found = append(found, l)
-		}
+	if s.atIndex != len(s.lives) {
+		s.index()
+	}
+	found := s.indexed[place{netns, uint64(cookie), netip.AddrPort{}, netip.AddrPort{}}]
+	if cookie == 0 {
+		found = s.indexed[place{netns, 0, local, remote}]
 	}
 	if len(found) != 1 {
 		t.Errorf("%v -> %v, cookie %v: seen as %d connections, want 1", local, remote, cookie, len(found))
@@ -238,12 +259,14 @@ func compare(t *testing.T, truth *lab.Truth, seen *sighting) {
 // inode of one that is gone to the next, which another test makes: what begins
 // when all of the story's sockets have ended is not the story's.
 func (s *sighting) during(truth *lab.Truth) (count int) {
+	theirs := make(map[uint64]bool, 2*len(truth.Conns))
+	for _, c := range truth.Conns {
+		theirs[uint64(c.ClientCookie)], theirs[uint64(c.ServerCookie)] = true, true
+	}
 	var end event.Time
 	for _, l := range s.lives {
-		for _, c := range truth.Conns {
-			if id := l.conn.ID.Cookie; id == uint64(c.ClientCookie) || id == uint64(c.ServerCookie) {
-				end = max(end, l.conn.Closed)
-			}
+		if theirs[l.conn.ID.Cookie] {
+			end = max(end, l.conn.Closed)
 		}
 	}
 	for _, l := range s.lives {
@@ -324,12 +347,18 @@ func TestLive_Stories(t *testing.T) {
 				t.Skipf("it takes %v", story.Takes)
 			}
 			families(t, func(t *testing.T, params lab.Params) {
+				if testing.Short() {
+					params.N = min(story.Count, few)
+				}
 				truth, seen := watch(t, story.Name, params, probe.Options{})
 				compare(t, truth, seen)
 			})
 		})
 	}
 }
+
+// few is how many connections a story has where there is little time.
+const few = 1009
 
 // Others may trace the same tracepoints: that makes the stacks deeper from which
 // the causes are read.

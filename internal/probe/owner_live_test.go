@@ -323,6 +323,9 @@ func TestLive_MidTrace_ClosedDuringTheSweep(t *testing.T) {
 func joined(t *testing.T, params lab.Params, begun func(*lab.Truth, *tracing)) (truth *lab.Truth, seen *sighting) {
 	t.Helper()
 	params.Hold = 1 // no longer than begun takes
+	if testing.Short() {
+		params.N = few
+	}
 	var tr *tracing
 	params.Held = func(truth *lab.Truth) (err error) {
 		tr, err = startTracing(t, probe.Options{Filter: filter.Filter{NetNS: truth.Inodes()}, RingBytes: 64 << 20})
