@@ -2,6 +2,7 @@ package render
 
 import (
 	"bytes"
+	"math"
 	"strconv"
 	"unicode"
 	"unicode/utf8"
@@ -18,6 +19,14 @@ var rightToLeft = []*unicode.RangeTable{
 
 // columns measures text as a terminal shows it, whatever the locale says.
 var columns = &runewidth.Condition{}
+
+// Safe returns s, which anybody may have chosen, so that it cannot disturb who
+// reads it: what is not printable, not UTF-8, or written from right to left is
+// spelled as an escape of ASCII characters.
+func Safe(s string) string {
+	b, _ := appendSafe(nil, []byte(s), math.MaxInt)
+	return string(b)
+}
 
 // appendSafe appends s, which anybody may have chosen, so that it cannot
 // disturb a terminal: what is not printable, not UTF-8, or written from right
