@@ -7,6 +7,10 @@
 
 #include "iter.h"
 
+// The process whose descriptors are asked for; 0: all of them. Set by user space
+// before it runs the iterator.
+volatile __u32 holders_of;
+
 static __always_inline bool is_tcp(__u16 family, __u16 protocol)
 {
 	return (family == AF_INET || family == AF_INET6) &&
@@ -57,7 +61,7 @@ static __always_inline int list_holder(struct bpf_iter__task_file *ctx)
 	struct file *file = ctx->file;
 	struct tt_holder out = {};
 
-	if (!task || !file)
+	if (!task || !file || (holders_of && (__u32)task->tgid != holders_of))
 		return 0;
 	if (!(has_sock_from_file ? list_file(&out, file) : probe_file(&out, file)))
 		return 0;

@@ -110,6 +110,7 @@ const (
 	SnapshotProgTtIterTcp      = "tt_iter_tcp"
 	SnapshotVarHasCookieHelper = "has_cookie_helper"
 	SnapshotVarHasSockFromFile = "has_sock_from_file"
+	SnapshotVarHoldersOf       = "holders_of"
 	SnapshotVarListingTypes    = "listing_types"
 	SnapshotVarWireTypes       = "wire_types"
 )
@@ -173,6 +174,7 @@ type SnapshotMapSpecs struct {
 type SnapshotVariableSpecs struct {
 	HasCookieHelper *ebpf.VariableSpec `ebpf:"has_cookie_helper"`
 	HasSockFromFile *ebpf.VariableSpec `ebpf:"has_sock_from_file"`
+	HoldersOf       *ebpf.VariableSpec `ebpf:"holders_of"`
 	ListingTypes    *ebpf.VariableSpec `ebpf:"listing_types"`
 	WireTypes       *ebpf.VariableSpec `ebpf:"wire_types"`
 }
@@ -212,6 +214,7 @@ func (m *SnapshotMaps) Close() error {
 type SnapshotVariables struct {
 	HasCookieHelper *ebpf.Variable `ebpf:"has_cookie_helper"`
 	HasSockFromFile *ebpf.Variable `ebpf:"has_sock_from_file"`
+	HoldersOf       *ebpf.Variable `ebpf:"holders_of"`
 	ListingTypes    *ebpf.Variable `ebpf:"listing_types"`
 	WireTypes       *ebpf.Variable `ebpf:"wire_types"`
 }

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/tcp"
 )
 
@@ -93,6 +94,39 @@ func TestTake_SeveralHolders(t *testing.T) {
 	slices.SortFunc(want, func(a, b Holder) int { return int(a.PID<<16+a.FD) - int(b.PID<<16+b.FD) })
 	if !slices.Equal(got, want) {
 		t.Errorf("holders\n got %+v\nwant %+v", got, want)
+	}
+}
+
+// Of one process its own descriptors alone are listed, with what /proc calls the
+// same socket; and a look at one process leaves the next snapshot whole.
+func TestDescriptors(t *testing.T) {
+	r := newReader(t)
+	privateNet(t)
+	listener := listen(t, loopback, 7)
+	second := listener.file()
+	child := startHelper(t, "hold", second)
+	descriptors := func(pid uint32) (fds []uint32) {
+		t.Helper()
+		check(t, r.Descriptors(t.Context(), pid, func(id event.ID, fd uint32) {
+			if id.Cookie == listener.cookie() {
+				fds = append(fds, fd)
+			}
+		}))
+		return fds
+	}
+	if got := descriptors(child); !slices.Equal(got, []uint32{3}) {
+		t.Errorf("the child's are %v, want 3", got)
+	}
+	want := []uint32{uint32(listener.fd), uint32(second.Fd())}
+	slices.Sort(want)
+	if got := descriptors(uint32(os.Getpid())); !slices.Equal(got, want) {
+		t.Errorf("ours are %v, want %v", got, want)
+	}
+	if got := descriptors(1 << 22); len(got) != 0 { // no process has that number
+		t.Errorf("nobody's are %v", got)
+	}
+	if s := find(t, take(t, r, Options{}), "listener", byCookie(listener.cookie())); len(s.Holders) != 3 {
+		t.Errorf("holders afterwards: %+v", s.Holders)
 	}
 }
 

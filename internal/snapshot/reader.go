@@ -27,12 +27,13 @@ import (
 // nothing while no snapshot is taken.
 type Reader struct {
 	programs bpf.SnapshotPrograms
+	only     *ebpf.Variable // the process whose descriptors files lists; 0: all
 	sockets  *link.Iter // those of the namespace of the thread that opens it
 	files    *link.Iter // descriptors, of every process of the PID namespace
 	hz       uint64     // jiffies a second
 	cookies  bool       // the iterators make cookies
 
-	mu      sync.Mutex // held by Take
+	mu      sync.Mutex // held by Take and Descriptors
 	scratch []uint64
 }
 
@@ -95,9 +96,14 @@ func open(cache *btf.Cache, types *btf.Spec, has features) (*Reader, error) {
 	} else {
 		spec.Maps[bpf.SnapshotMapListeners].MaxEntries = 1
 	}
-	if err := spec.LoadAndAssign(&r.programs, &options); err != nil {
+	var objects struct {
+		bpf.SnapshotPrograms
+		HoldersOf *ebpf.Variable `ebpf:"holders_of"`
+	}
+	if err := spec.LoadAndAssign(&objects, &options); err != nil {
 		return nil, fmt.Errorf("load the snapshot's iterators: %w", explain(err))
 	}
+	r.programs, r.only = objects.SnapshotPrograms, objects.HoldersOf
 	if err := r.attach(); err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
@@ -247,23 +253,6 @@ func expected() (sockets int, known bool) {
 		}
 	}
 	return sockets, known
-}
-
-func (r *Reader) listHolders(ctx context.Context, join *joiner) error {
-	iterator, err := r.files.Open()
-	if err != nil {
-		return fmt.Errorf("open tt_iter_file: %w", explain(err))
-	}
-	defer iterator.Close()
-	err = readRecords(ctx, iterator, r.scratch, func(raw []bpf.SnapshotTtHolder) {
-		for i := range raw {
-			join.add(&raw[i])
-		}
-	})
-	if err != nil {
-		return fmt.Errorf("read tt_iter_file: %w", err)
-	}
-	return nil
 }
 
 // explain adds the remedy to an error that the kernel gave for want of
