@@ -1,0 +1,137 @@
+package perfetto
+
+import (
+	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcp"
+	"github.com/tcptrace/tcptrace/internal/timeline"
+)
+
+// connection writes one connection: itself, its states, and what happened.
+func (w *Writer) connection(r *timeline.Connection) {
+	p, pid := w.process(&r.Connection)
+	begin, until := r.Begin(), r.Until(w.last)
+	lane, made := p.place(begin, until, &w.nextLane)
+	if made {
+		w.meta("thread_name", pid, lane.tid, "connections")
+		w.order("thread_sort_index", pid, lane.tid, int64(lane.number))
+	}
+	o := w.begin("X", title(&r.Connection), pid, lane.tid)
+	o.word("cat", "connection")
+	o.at(begin)
+	o.lasting(until.Sub(begin))
+	o.open("args")
+	o.facts(r)
+	o.close()
+	w.end()
+	for i := range r.Spans {
+		w.stay(&r.Spans[i], until, pid, lane.tid)
+	}
+	for i := range r.Marks {
+		w.mark(&r.Marks[i], pid, lane.tid)
+	}
+}
+
+// title names a connection by who opened it.
+func title(c *conn.Connection) string {
+	switch c.Role {
+	case conn.Client:
+		return "to " + spell(c.Remote)
+	case conn.Server:
+		return "from " + spell(c.Remote)
+	}
+	return "with " + spell(c.Remote)
+}
+
+func (o *object) facts(r *timeline.Connection) {
+	c := &r.Connection
+	if c.ID.Cookie != 0 {
+		o.hex("conn", c.ID.Cookie)
+	}
+	o.uint("netns", uint64(c.ID.NetNS))
+	o.endpoint("local", c.Local)
+	o.endpoint("remote", c.Remote)
+	o.word("role", c.Role.String())
+	o.word("via", c.Owner.Via.String())
+	if l := c.Owner.Task.Label; l != nil {
+		o.text("container", l.Container)
+		o.text("unit", l.Unit)
+	}
+	if r.IsOpen() {
+		o.bool("open", true)
+	}
+	o.word("end", c.End.String())
+	o.word("error", c.Err.String())
+	o.word("reset_cause", c.ResetCause.String())
+	if c.Closer.Known() && c.Closer.Task.PID != c.Owner.Task.PID {
+		o.uint("closed_by", uint64(c.Closer.Task.PID))
+	}
+	if c.HasCounters {
+		o.uint("bytes_sent", c.Counters.BytesSent)
+		o.uint("bytes_received", c.Counters.BytesReceived)
+		o.uint("srtt_us", uint64(c.Counters.SRTTus))
+	}
+	for class, n := range c.Retransmits {
+		if n > 0 {
+			o.uint("retransmits_"+conn.Class(class).String(), uint64(n))
+		}
+	}
+	if r.MarksCut > 0 {
+		o.int("retransmits_not_drawn", int64(r.MarksCut))
+	}
+	if c.SpansCut > 0 {
+		o.int("states_not_drawn", int64(c.SpansCut))
+	}
+	o.bool("begin_known", c.OpenedKnown)
+	o.bool("complete", c.Complete)
+}
+
+// stay writes one state of a connection that lasted until a time.
+func (w *Writer) stay(s *conn.Span, until event.Time, pid, tid int64) {
+	if !s.State.Valid() || s.State == tcp.Close {
+		return
+	}
+	end := s.End
+	if end == 0 {
+		end = max(until, s.Begin)
+	}
+	o := w.begin("X", s.State.String(), pid, tid)
+	o.word("cat", "state")
+	o.at(s.Begin)
+	o.lasting(end.Sub(s.Begin))
+	if bound := s.Bound(); bound != conn.Exact {
+		o.open("args")
+		o.word("duration", map[conn.Bound]string{
+			conn.AtLeast: "at least", conn.AtMost: "at most", conn.Unbound: "not known",
+		}[bound])
+		o.close()
+	}
+	w.end()
+}
+
+// mark writes a retransmit or a reset, in the track of its connection.
+func (w *Writer) mark(m *timeline.Mark, pid, tid int64) {
+	name, class, direction := "retransmit", "", ""
+	switch m.Kind {
+	case conn.ResetSent:
+		name, direction = "RST sent", "sent"
+	case conn.ResetReceived:
+		name, direction = "RST received", "received"
+	default:
+		class = m.Class.String()
+		name += " " + class
+	}
+	o := w.begin("i", name, pid, tid)
+	o.word("cat", map[bool]string{true: "retransmit", false: "reset"}[direction == ""])
+	o.word("s", "t")
+	o.at(m.Time)
+	o.open("args")
+	o.word("class", class)
+	o.word("direction", direction)
+	o.text("reason", m.Reason)
+	if m.State.Valid() {
+		o.word("state", m.State.String())
+	}
+	o.close()
+	w.end()
+}
