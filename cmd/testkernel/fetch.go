@@ -103,7 +103,8 @@ func (a *archive) packages(ctx context.Context) ([]string, error) {
 
 // fetch brings the suite's newest kernel into the cache, unless it is there,
 // and removes older ones. apt verifies what it downloads by the suite's
-// signature; the directory is named after the hashes that are signed.
+// signature; the directory is named after the hashes that are signed, and after
+// what a guest needs of the packages.
 func fetch(ctx context.Context, k kernel, cache string) (*image, error) {
 	a, err := newArchive(&k, cache)
 	if err != nil {
@@ -120,7 +121,8 @@ func fetch(ctx context.Context, k kernel, cache string) (*image, error) {
 	if err != nil {
 		return nil, err
 	}
-	img := &image{k, filepath.Join(cache, fmt.Sprintf("linux-%s-%.12x", k.name, sha256.Sum256([]byte(hashes))))}
+	content := sha256.Sum256([]byte(hashes + strings.Join(modules, " ")))
+	img := &image{k, filepath.Join(cache, fmt.Sprintf("linux-%s-%.12x", k.name, content))}
 	if _, err := os.Stat(img.dir); err == nil {
 		return img, nil
 	}

@@ -66,8 +66,8 @@ func (m *matrix) run(ctx context.Context) {
 	var wg sync.WaitGroup
 	for i, img := range m.images {
 		m.results[i] = newResults(img.kernel.name)
+		free <- struct{}{} // here, so that they begin in their order
 		wg.Go(func() {
-			free <- struct{}{}
 			defer func() { <-free }()
 			m.one(m.results[i], func() error { return m.boot(ctx, img, m.results[i]) })
 		})
@@ -86,6 +86,7 @@ func (m *matrix) one(r *results, run func() error) {
 	m.logf("%s: begins", r.name)
 	if err := run(); err != nil {
 		r.broken = append(r.broken, err.Error())
+		m.logf("%s: %v", r.name, err)
 	}
 	for _, which := range modes {
 		if r.absent[which] {
@@ -95,7 +96,7 @@ func (m *matrix) one(r *results, run func() error) {
 		m.logf("%s (%s) by %s: %d passed, %d failed, %d skipped", r.name, r.release, which,
 			r.count(which, pass), r.count(which, fail), r.count(which, skip))
 	}
-	m.logf("%s: %d s", r.name, int(time.Since(began).Seconds()))
+	m.logf("%s: %d s, of them %s", r.name, int(time.Since(began).Seconds()), r.spent())
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, line := range r.fails {

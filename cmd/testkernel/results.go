@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
@@ -40,7 +41,7 @@ type results struct {
 	verified map[string]int
 	absent   map[mode]bool // ways that this kernel does not have
 	broken   []string      // suites that ended badly or not at all
-	seconds  float64       // in all suites
+	suites   []timed       // in their order
 
 	suite suite
 	begun float64
@@ -53,6 +54,24 @@ type results struct {
 type suite struct {
 	name string
 	mode mode
+}
+
+// A timed suite has run.
+type timed struct {
+	suite
+	seconds float64 // by the guest's clock
+}
+
+// spent says which suites took long.
+func (r *results) spent() string {
+	const long = 10
+	var words []string
+	for _, s := range r.suites {
+		if s.seconds >= long {
+			words = append(words, fmt.Sprintf("%v %.0f s", s.suite, s.seconds))
+		}
+	}
+	return strings.Join(words, ", ")
 }
 
 // thisHost is the name of the kernel that was not booted.
@@ -162,7 +181,7 @@ func (r *results) control(words []string) {
 			}
 		}
 		end, _ := strconv.ParseFloat(words[3], 64)
-		r.seconds += end - r.begun
+		r.suites = append(r.suites, timed{r.suite, end - r.begun})
 		r.suite = suite{}
 	}
 }

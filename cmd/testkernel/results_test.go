@@ -48,12 +48,12 @@ func TestResults(t *testing.T) {
 	got := map[string]any{
 		"release": r.release, "passed": r.count("timers", pass), "failed": r.count("timers", fail), "skipped": r.count("timers", skip),
 		"why": r.tests["timers"]["TestLive_Stories/close-wait/ipv4"].why, "verified": r.verified["tt_set_state"],
-		"capabilities": len(r.doctor["timers"]), "absent": r.absent["fentry"], "broken": r.broken, "seconds": r.seconds,
+		"capabilities": len(r.doctor["timers"]), "absent": r.absent["fentry"], "broken": r.broken, "spent": r.spent(),
 	}
 	want := map[string]any{
 		"release": "6.1.0-56-cloud-amd64", "passed": 2, "failed": 1, "skipped": 1,
 		"why": "23 ends are all right but for the length of FIN_WAIT2", "verified": 1570,
-		"capabilities": 2, "absent": true, "broken": []string{"live1/timers"}, "seconds": 38.0,
+		"capabilities": 2, "absent": true, "broken": []string{"live1/timers"}, "spent": "live1/timers 36 s",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
