@@ -69,10 +69,12 @@ func (w *why) run(cmd *cobra.Command) error {
 	if err == nil {
 		defer settings.Close()
 	}
+	look := &processes{}
+	defer look.Close()
 	w.probe.Errors = !w.noCalls
 	var sink *whySink
 	summary, err := w.live.run(cmd, func(out io.Writer, clock event.Clock) trace.Sink {
-		options := diagnose.Options{}
+		options := diagnose.Options{Processes: look}
 		if settings != nil {
 			options.Settings = settings
 		}

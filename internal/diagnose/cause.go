@@ -56,6 +56,9 @@ type cause struct {
 	withdrawn   bool
 
 	describe func(*Finding)
+	holds    func(event.ID) bool // whether a socket is one of these now; nil where no process has them
+	fds      []int64             // the first few descriptors by which its process held them when it was told last
+	fdCount  int
 	changed  bool // it is in Engine.changed
 	told     telling
 }

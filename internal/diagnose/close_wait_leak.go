@@ -25,13 +25,13 @@ var closeWaitLeak = Rule{
 		" one that is busy for a moment. Of a server, one or two are information; three at once, or one for a minute, are a warning. A client's" +
 		" pool often looks at its idle connections only when it needs one, and leaves a few: there ten at once, or one for ten minutes, are a" +
 		" warning. 1,000 at once are critical: the usual limit of descriptors is 1,024.",
-	Evidence: []Term{
+	Evidence: append([]Term{
 		{"now", "connections that are in CLOSE_WAIT for 5 s or more, now"},
 		{"peak", "the most at one time"},
 		{"oldest_ns", "the longest time in CLOSE_WAIT"},
 		{"peer", "the address that closed most of them"},
 		{"endpoint", "the listener, or for a client the destination, of most of them"},
-	},
+	}, descriptorTerms...),
 	Advice: "Find where the process drops a connection without close(): an error path, a handler that hangs, a pool that never looks" +
 		" at its idle connections. It must close when a read returns 0. Until that is mended, restart the process: no sysctl ends CLOSE_WAIT.",
 	Cost:   "A restart cuts its other connections too; \"ss -K\" would close single ones, and the process meets errors on them.",

@@ -23,7 +23,7 @@ var connectTimeout = Rule{
 	When: "A connect() has no answer for 3 s, which is when the second copy of its SYN goes out; or it failed with ETIMEDOUT or" +
 		" EHOSTUNREACH; or its process gave it up after 1 s or more. One or two are information. Three of one process at one address and" +
 		" port are a warning.",
-	Evidence: []Term{
+	Evidence: append([]Term{
 		{"waiting", "calls of connect() without an answer, now"},
 		{"timed_out", "those that failed: the kernel gave up, or the network said that the host cannot be reached"},
 		{"gave_up", "those that the process gave up"},
@@ -32,7 +32,7 @@ var connectTimeout = Rule{
 		{"syns", "SYNs sent again"},
 		{"remote", "the address and port"}, {"oldest_ns", "the longest wait"},
 		{"tcp_syn_retries", "the sysctl"},
-	},
+	}, descriptorTerms...),
 	Advice: "See whether the host is up and the port open from here (a firewall in between, a security group, a route), and on the server" +
 		" whether its accept queue is full (tcptrace why there). Give the client a time limit for connect() of a few seconds.",
 	Cost:   "With a limit under 3 s one lost SYN or SYN-ACK already makes a failure.",

@@ -11,7 +11,8 @@ import (
 
 // Options say what an Engine may ask.
 type Options struct {
-	Settings Settings // nil: no sysctl is known
+	Settings  Settings  // nil: no sysctl is known
+	Processes Processes // nil: no process can be looked at
 }
 
 const (
@@ -140,6 +141,7 @@ func (e *Engine) Fresh() []Finding {
 		if !c.told.differs(&f) {
 			continue
 		}
+		e.complete(c, &f)
 		c.told = telling{at: e.now, severity: f.Severity, count: f.Count, withdrawn: f.Withdrawn}
 		fresh = append(fresh, f)
 	}
@@ -173,6 +175,7 @@ func (e *Engine) Findings() []Finding {
 	var all []Finding
 	for _, c := range e.causes {
 		if f := c.finding(e); f.Severity != None && !f.Withdrawn {
+			e.complete(c, &f)
 			all = append(all, f)
 		}
 	}

@@ -14,7 +14,7 @@ const finWhen = "A connection is in this state for 5 s, or the kernel gave up on
 	" kernel sends again after 0.2 s or more, and then after twice the time before: in 5 s at least four copies have had no answer. One or two" +
 	" are information: peers vanish. Three at once, or one for 30 s, are a warning."
 
-var finEvidence = []Term{
+var finEvidence = append([]Term{
 	{"now", "connections in the state for 5 s or more, now"},
 	{"peak", "the most at one time"},
 	{"oldest_ns", "the longest time in the state"},
@@ -23,7 +23,7 @@ var finEvidence = []Term{
 	{"peer", "the address of most of them"},
 	{"endpoint", "the listener, or for a client the destination, of most of them"},
 	{"tcp_orphan_retries", "the sysctl; 0 means 8"},
-}
+}, descriptorTerms...)
 
 func describeFin(e *Engine, x *entry[held], f *Finding, state, cause string) {
 	h := &x.data

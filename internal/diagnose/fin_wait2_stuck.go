@@ -26,7 +26,7 @@ var finWait2Stuck = Rule{
 		" vanish leave some orphans on any busy host, which cost little: they are information. Where the peer is on this host and is the one" +
 		" of a close-wait-leak, that tells it. Ten that are more than 1% of what the process" +
 		" closed, or ten half-closes, or one half-close for five minutes, are a warning.",
-	Evidence: []Term{
+	Evidence: append([]Term{
 		{"kind", "orphan or half-close"},
 		{"now", "connections in FIN_WAIT2 for 10 s or more, now"},
 		{"peak", "the most at one time"},
@@ -35,7 +35,7 @@ var finWait2Stuck = Rule{
 		{"peer", "the address that does not close most of them"},
 		{"endpoint", "the listener, or for a client the destination, of most of them"},
 		{"tcp_fin_timeout", "the sysctl, in seconds"},
-	},
+	}, descriptorTerms...),
 	Advice: "Look at the peer: it holds these connections in CLOSE_WAIT (on its host: tcptrace why). For half-closes, let our process" +
 		" set a time limit after shutdown(SHUT_WR) and then close(). For orphans a lower tcp_fin_timeout frees them earlier.",
 	Cost:   "With a low tcp_fin_timeout a peer that is slow to close, and still sends, meets a RST.",

@@ -66,6 +66,7 @@ type Figure struct {
 	Number int64
 	Length time.Duration
 	Word   string // our own words, numbers and addresses: nothing that a stranger chose
+	List   []int64
 }
 
 // A FigureKind says which value a Figure has.
@@ -75,6 +76,7 @@ const (
 	Number FigureKind = iota
 	Length
 	Word
+	List
 )
 
 // figures gathers evidence. What is not known is left out.
@@ -94,6 +96,10 @@ func (f *figures) length(name string, d time.Duration) {
 	if d > 0 {
 		*f = append(*f, Figure{Name: name, Kind: Length, Length: d})
 	}
+}
+
+func (f *figures) list(name string, l []int64) {
+	*f = append(*f, Figure{Name: name, Kind: List, List: l})
 }
 
 func (f *figures) word(name, w string) {

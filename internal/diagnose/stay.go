@@ -189,6 +189,9 @@ func (x *stays) count(s *stay) {
 	if s.entry = x.due(s); s.entry == nil {
 		return
 	}
+	if s.entry.holds == nil && x.state != tcp.SynRecv {
+		s.entry.holds = x.holds(s.entry)
+	}
 	h := &s.entry.data
 	h.stays.push(s)
 	h.now++
@@ -202,6 +205,14 @@ func (x *stays) count(s *stay) {
 		h.locals.add(s.local)
 	}
 	s.entry.note(x.e, s.id, s.begin)
+}
+
+// holds tells which sockets are a cause's now.
+func (x *stays) holds(of *entry[held]) func(event.ID) bool {
+	return func(id event.ID) bool {
+		s := x.all[id]
+		return s != nil && s.entry == of
+	}
 }
 
 // tick finds the stays that have become too long.

@@ -60,6 +60,13 @@ func (w *writer) evidence(figures []diagnose.Figure) {
 			w.int(f.Name+"_ns", int64(f.Length))
 		case diagnose.Word:
 			w.text(f.Name, f.Word)
+		case diagnose.List:
+			w.open(f.Name, '[')
+			for _, n := range f.List {
+				w.comma()
+				w.b = strconv.AppendInt(w.b, n, 10)
+			}
+			w.close(']')
 		}
 	}
 	w.close('}')

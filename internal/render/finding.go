@@ -1,6 +1,7 @@
 package render
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -199,6 +200,8 @@ func evidence(f *diagnose.Finding) string {
 			text = strconv.FormatInt(v.Number, 10)
 		case diagnose.Length:
 			text = string(AppendDuration(nil, v.Length))
+		case diagnose.List:
+			text = strings.Trim(fmt.Sprint(v.List), "[]")
 		}
 		parts = append(parts, v.Name+" "+text)
 	}

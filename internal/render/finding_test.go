@@ -25,6 +25,8 @@ func aFinding() diagnose.Finding {
 			{Name: "now", Kind: diagnose.Number, Number: 1009},
 			{Name: "oldest", Kind: diagnose.Length, Length: 12345 * time.Millisecond},
 			{Name: "endpoint", Kind: diagnose.Word, Word: "[2001:db8:85a3:8d3:1319:8a2e:370:7348]:8080"},
+			{Name: "fds", Kind: diagnose.List, List: []int64{7, 8, 9, 10, 11, 12, 13, 14, 15, 16}},
+			{Name: "fd_count", Kind: diagnose.Number, Number: 1009},
 		},
 		Process: conn.Owner{Task: story.Task(1, "\x1b[31m\"\n\u202e\xff")},
 		Peer:    conn.Owner{Task: story.Task(4242, "curl")},
