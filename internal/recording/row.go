@@ -1,0 +1,169 @@
+package recording
+
+import (
+	"net/netip"
+
+	"github.com/tcptrace/tcptrace/internal/event"
+)
+
+// nearby is how many of the block's last new sockets are looked at for
+// addresses like a new one's.
+const nearby = 8
+
+// event codes an event. When reading, s is its row's shape, which is known.
+func (b *block) event(s shape, ev *event.Event) {
+	if b.writing {
+		how, at := b.place(ev)
+		s = newShape(kind(ev.Kind), ev.Cause, ev.Old, ev.New, ev.Op, shapeOf(ev)|how)
+		b.shape(&s)
+		b.when(&ev.Time)
+		b.socket(how, at, ev)
+		b.fields(s.has(), ev)
+		return
+	}
+	*ev = event.Event{Kind: event.Kind(s.kind()), Cause: s.cause(), Old: s.old(), New: s.new(), Op: s.op()}
+	b.common(s, ev)
+}
+
+// common reads what any row may have, also one of a kind that is not known.
+func (b *block) common(s shape, ev *event.Event) {
+	has := s.has()
+	if has&hasTime != 0 {
+		b.when(&ev.Time)
+	}
+	b.socket(has&addressing, 0, ev)
+	b.fields(has, ev)
+}
+
+// when codes a row's time.
+func (b *block) when(t *event.Time) {
+	if b.writing {
+		d := zigzag(int64(*t - b.time))
+		b.putByte(colTime0, byte(d))
+		b.putByte(colTime1, byte(d>>8))
+		b.put(colTime2, d>>16)
+	} else {
+		d := uint64(b.getByte(colTime0)) | uint64(b.getByte(colTime1))<<8
+		*t = b.time + event.Time(unzigzag(d|b.get(colTime2)<<16))
+	}
+	b.time = *t
+}
+
+// place finds out how to name an event's socket, and the number of the socket
+// of the block that this refers to.
+func (b *block) place(ev *event.Event) (how uint32, at int) {
+	if ev.ID == (event.ID{}) && ev.Local == (netip.AddrPort{}) && ev.Remote == (netip.AddrPort{}) {
+		return addressNone, 0
+	}
+	if ev.ID.Cookie != 0 {
+		if n, ok := b.socketNumbers[ev.ID]; ok {
+			switch known := &b.sockets[n]; {
+			case known.remote != ev.Remote:
+				return addressBoth, int(n)
+			case known.local != ev.Local:
+				return addressLocal, int(n)
+			}
+			return addressSame, int(n)
+		}
+	}
+	for n := len(b.sockets) - 1; n >= max(0, len(b.sockets)-nearby); n-- {
+		near := &b.sockets[n]
+		switch {
+		case near.id.NetNS != ev.ID.NetNS:
+		case ev.ID.Cookie == 0 && near.local == ev.Local && near.remote == ev.Remote:
+			return addressOf, n
+		case ev.ID.Cookie != 0 && near.local == ev.Remote && near.remote == ev.Local:
+			return addressSwapped, n
+		}
+	}
+	return addressNew, 0
+}
+
+// socket codes an event's identity and addresses. When writing, at is the
+// socket that how refers to.
+func (b *block) socket(how uint32, at int, ev *event.Event) {
+	switch how {
+	case addressNone:
+		return
+	case addressNew:
+		b.newSocket(ev)
+		b.addressPort(colLocalPort, &ev.Local, &b.localPort)
+		b.addressPort(colRemotePort, &ev.Remote, &b.remotePort)
+		b.keep(ev)
+		return
+	}
+	of := b.refer(at)
+	if of == nil {
+		return
+	}
+	switch how {
+	case addressSame:
+	case addressLocal:
+		b.addressPort(colLocalPort, &ev.Local, &b.localPort)
+		of.local = ev.Local
+	case addressBoth:
+		b.addressPort(colLocalPort, &ev.Local, &b.localPort)
+		b.addressPort(colRemotePort, &ev.Remote, &b.remotePort)
+		of.local, of.remote = ev.Local, ev.Remote
+	case addressSwapped:
+		ev.ID.NetNS, ev.Local, ev.Remote = of.id.NetNS, of.remote, of.local
+		b.newCookie(ev)
+		b.keep(ev)
+		return
+	case addressOf:
+		ev.ID, ev.Local, ev.Remote = event.ID{NetNS: of.id.NetNS}, of.local, of.remote
+		return
+	default:
+		b.fail()
+		return
+	}
+	ev.ID, ev.Local, ev.Remote = of.id, of.local, of.remote
+}
+
+// refer codes a reference to a socket of the block. It returns nil where that
+// makes no sense.
+func (b *block) refer(at int) *socket {
+	last := len(b.sockets) - 1
+	if b.writing {
+		b.put(colSocket, uint64(last-at))
+		return &b.sockets[at]
+	}
+	back := b.get(colSocket)
+	if back >= uint64(len(b.sockets)) {
+		b.fail()
+		return nil
+	}
+	return &b.sockets[last-int(back)]
+}
+
+func (b *block) newSocket(ev *event.Event) {
+	number(&b.coder, colNetNS, &ev.ID.NetNS)
+	b.newCookie(ev)
+}
+
+func (b *block) newCookie(ev *event.Event) {
+	d := int64(ev.ID.Cookie - b.cookie)
+	signed(&b.coder, colCookie, &d)
+	ev.ID.Cookie = b.cookie + uint64(d)
+	b.cookie = ev.ID.Cookie
+}
+
+// keep makes the event's a socket of the block.
+func (b *block) keep(ev *event.Event) {
+	if b.writing && ev.ID.Cookie != 0 {
+		b.socketNumbers[ev.ID] = uint32(len(b.sockets))
+	}
+	b.sockets = append(b.sockets, socket{ev.ID, ev.Local, ev.Remote})
+}
+
+// addressPort codes an address and port, the port by what it is more than the
+// last one.
+func (b *block) addressPort(col column, a *netip.AddrPort, last *uint16) {
+	addr, port := a.Addr(), a.Port()
+	b.address(&addr)
+	d := int16(port - *last) // around the end of the range, too
+	signed(&b.coder, col, &d)
+	port = *last + uint16(d)
+	*last = port
+	*a = netip.AddrPortFrom(addr, port)
+}
