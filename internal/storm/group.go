@@ -2,24 +2,34 @@ package storm
 
 import (
 	"cmp"
-	"slices"
-	"time"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
 )
 
+const (
+	maxConns     = 5  // that a Group names
+	maxProcesses = 32 // that a Group tells apart
+)
+
 // add counts n segments sent again at at.
 func (g *group) add(at event.Time, class conn.Class, n uint32) {
+	if g.First == 0 {
+		g.First = at
+	}
 	g.Last = max(g.Last, at)
 	g.Segments += uint64(n)
 	g.Classes[class] += uint64(n)
-	g.advance(at)
-	// A change that is late by less than the window has its bucket still.
-	if second := second(at); second > g.second-seconds {
-		g.buckets[second%seconds] += uint64(n)
+	g.resent.add(at, uint64(n))
+	g.Peak = max(g.Peak, g.resent.sum())
+}
+
+// meet counts one more connection.
+func (g *group) meet(id event.ID) {
+	g.Connections++
+	if len(g.Conns) < maxConns {
+		g.Conns = append(g.Conns, id)
 	}
-	g.Peak = max(g.Peak, g.recent())
 }
 
 func (g *group) episode(c *conn.Change) {
@@ -36,60 +46,132 @@ func (g *group) episode(c *conn.Change) {
 	}
 }
 
-func second(t event.Time) int64 { return int64(t) / int64(time.Second) }
-
-// advance empties the buckets that fall out of the window that ends at now.
-func (g *group) advance(now event.Time) {
-	to := second(now)
-	if to-g.second >= seconds {
-		g.buckets = [seconds]uint64{}
-		g.second = to
+// Narrowest returns the narrowest group that has at least percent of all that
+// was sent again in the Window until now, and for which a connection can be
+// named: where to look first. It is the host where most of it has no
+// connection, and nil where nothing was sent again.
+func (s *Storm) Narrowest(now event.Time, percent uint64) *Group {
+	all, unnamed := s.host.resent.until(now), s.host.unnamed.until(now)
+	if all == 0 {
+		return nil
 	}
-	for g.second < to {
-		g.second++
-		g.buckets[g.second%seconds] = 0
-	}
-}
-
-func (g *group) recent() (n uint64) {
-	for _, b := range g.buckets {
-		n += b
-	}
-	return n
-}
-
-// Groups returns the groups of which something was sent again in the Window
-// until now: the widest scope first, in it those with the most.
-func (s *Storm) Groups(now event.Time) []Group {
-	var all []Group
-	var total uint64
-	if host := s.groups[key{scope: Host}]; host != nil {
-		total = host.Segments
-	}
-	for _, g := range s.groups {
-		g.advance(now)
-		g.Recent = g.recent()
-		if g.Recent == 0 {
-			continue
-		}
-		g.SharePercent = 100 * float64(g.Segments) / float64(max(total, 1))
-		all = append(all, g.Group)
-	}
-	slices.SortFunc(all, func(a, b Group) int {
-		return cmp.Or(cmp.Compare(a.Scope, b.Scope), cmp.Compare(b.Segments, a.Segments), cmp.Compare(a.Process.PID, b.Process.PID),
-			cmp.Compare(a.Device, b.Device), a.Network.Addr().Compare(b.Network.Addr()), a.Peer.Compare(b.Peer))
-	})
-	return all
-}
-
-// Narrowest returns the narrowest of groups, as Groups returns them, that has at
-// least percent of all that was sent again: where to look first. ok is false
-// where there are none.
-func Narrowest(groups []Group, percent float64) (g Group, ok bool) {
-	for i := range groups {
-		if groups[i].SharePercent >= percent && (!ok || groups[i].Scope > g.Scope) {
-			g, ok = groups[i], true
+	best := s.host
+	if named := all - unnamed; named >= unnamed {
+		for _, g := range s.groups {
+			if g.Scope > best.Scope && g.resent.until(now)*100 >= percent*named {
+				best = g
+			}
 		}
 	}
-	return g, ok
+	return s.Look(&best.Group, now)
+}
+
+// Look brings the figures of g that speak of a Window up to date, and returns g.
+func (s *Storm) Look(g *Group, now event.Time) *Group {
+	of := s.groups[g.key()]
+	if of == nil || &of.Group != g { // it had to make room
+		g.Recent, g.Sent, g.Share = 0, 0, 0
+		return g
+	}
+	g.Recent, g.Sent = of.resent.until(now), of.sent.until(now)
+	if named := s.host.resent.until(now) - s.host.unnamed.until(now); g.Scope != Host && named > 0 {
+		g.Share = 100 * g.Recent / named
+	} else {
+		g.Share = 100
+	}
+	return g
+}
+
+func (g *Group) key() key {
+	k := key{scope: g.Scope, netns: g.NetNS, network: g.Network, pid: g.Process.PID, device: g.Device}
+	if g.Scope == Peer {
+		k.network, _ = g.Peer.Prefix(g.Peer.BitLen()) // no error: the length fits
+	}
+	return k
+}
+
+// Owner returns the process that has at least percent of what the group's
+// connections sent again; the unknown one where none has.
+func (s *Storm) Owner(g *Group, percent uint64) event.Task {
+	if of := s.groups[g.key()]; of != nil {
+		if top := of.processes.top(); top.segments*100 >= percent*(g.Segments-g.Unnamed) {
+			return top.task
+		}
+	}
+	return event.Task{}
+}
+
+// shares counts segments by process.
+type shares map[uint32]*share
+
+type share struct {
+	task     event.Task
+	segments uint64
+}
+
+func (s *shares) add(t *event.Task, n uint32) {
+	if !t.Known() {
+		return
+	}
+	if *s == nil {
+		*s = shares{}
+	}
+	of := (*s)[t.PID]
+	if of == nil {
+		if len(*s) >= maxProcesses {
+			return
+		}
+		of = &share{task: *t}
+		(*s)[t.PID] = of
+	}
+	of.segments += uint64(n)
+}
+
+// top returns the process with most; of equals always the same.
+func (s shares) top() (best share) {
+	for _, of := range s {
+		if cmp.Or(cmp.Compare(of.segments, best.segments), cmp.Compare(best.task.PID, of.task.PID)) > 0 {
+			best = *of
+		}
+	}
+	return best
+}
+
+// A window counts what happened in the last seconds, this one included.
+type window struct {
+	buckets [seconds]uint64
+	second  int64 // that the newest bucket is of
+	total   uint64
+}
+
+func secondOf(t event.Time) int64 { return int64(t) / 1e9 }
+
+// move empties the buckets that fall out of the window that ends at now.
+func (w *window) move(now event.Time) {
+	to := secondOf(now)
+	if to-w.second >= seconds {
+		w.buckets, w.total, w.second = [seconds]uint64{}, 0, to
+	}
+	for w.second < to {
+		w.second++
+		w.total -= w.buckets[w.second%seconds]
+		w.buckets[w.second%seconds] = 0
+	}
+}
+
+// add counts n at at, which may be late by less than the window.
+func (w *window) add(at event.Time, n uint64) {
+	w.move(at)
+	if second := secondOf(at); second > w.second-seconds {
+		w.buckets[second%seconds] += n
+		w.total += n
+	}
+}
+
+func (w *window) sum() uint64 { return w.total }
+
+// until returns what happened in the window that ends at now.
+func (w *window) until(now event.Time) uint64 {
+	w.move(now)
+	return w.total
 }

@@ -1,6 +1,9 @@
 // Package storm groups what is sent again by whom it may be laid to: one peer,
 // its network, a process, a device, or all of the host. It is pure: changes of
 // connections in, figures out; the time of the changes is its only clock.
+//
+// It is about data and FINs. What a handshake sends again tells that nobody
+// answers, which is another matter, and is not counted.
 package storm
 
 import (
@@ -8,7 +11,9 @@ import (
 	"time"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/drop"
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcp"
 )
 
 // Window is the time that Group.Recent and Group.Peak speak of, to a second.
@@ -21,7 +26,7 @@ type Scope uint8
 
 const (
 	Host    Scope = iota // nothing but the host
-	Device               // the device that their packets leave by
+	Device               // the device that has their local address
 	Process              // the process that they belong to
 	Network              // the peer's network: /24 of IPv4, /64 of IPv6
 	Peer                 // the peer's address
@@ -43,45 +48,69 @@ type Options struct {
 	// MaxConnections bounds the connections that are told apart; 0 means 65,536.
 	MaxConnections int
 
-	// Device, if set, says by which device packets from local leave in the
+	// Device, if set, says which device has the address local in the
 	// namespace, or "" where it does not know.
 	Device func(netns uint32, local netip.Addr) string
+
+	// Owner, if set, says whose a connection is; else Connection.Owner does.
+	Owner func(*conn.Connection) event.Task
 }
 
 // A Group is what was sent again by connections that have something in common.
+// Its figures are those of the last call of Add; those of a window, of the last
+// call of Narrowest or Look.
 type Group struct {
 	Scope   Scope
 	Peer    netip.Addr   // of Peer
 	Network netip.Prefix // of Network
 	Process event.Task   // of Process
-	Device  string       // of Device
+	Device  string       // of Device, in NetNS
+	NetNS   uint32       // of Device, and of loopback's Peer or Network, of which each namespace has its own
 
 	First, Last event.Time // the first and the last segment sent again
 
 	Segments    uint64 // sent again since First, as the kernel's RetransSegs counts
 	Classes     [conn.NumClasses]uint64
-	Recent      uint64 // of these, in the Window until now
+	Recent      uint64 // of these, in the Window
 	Peak        uint64 // the most within one Window
 	Connections int    // that sent something again
+	Conns       []event.ID
 
-	// SharePercent is how much of all that the host sent again these are.
-	SharePercent float64
+	// Unnamed counts, of the Host's Segments, those that no connection can be
+	// named for: there were too many at once.
+	Unnamed uint64
 
-	// Sent are the segments sent by those of the connections that ended since
-	// First, and Resent those of them that were sent again: what the loss is to
-	// the traffic. A connection tells how much it sent only at its end.
-	Sent, Resent uint64
+	// Share is the percentage of what the host sent again in the Window, and a
+	// connection is named for, that this is.
+	Share uint64
+
+	// Sent are the segments that connections sent within the Window, as far as
+	// that is known: a connection tells it only at its end, and of one that
+	// lived for longer than the Window the average is taken.
+	Sent uint64
 
 	Episodes int // of loss that are over
 	LostData int // of these, those in which data was lost
 	LostACKs int // in which nothing sent again was needed
 	LostBoth int
 	TimeLost time.Duration // by the episodes, together, at least
+
+	// Drops are packets of these connections that this host itself dropped.
+	Drops drop.Tally
+}
+
+// An Origin is the end of a connection that packets are counted for, as far as
+// it is known.
+type Origin struct {
+	NetNS         uint32
+	Local, Remote netip.AddrPort
+	Process       event.Task
 }
 
 // A key names a group in its scope.
 type key struct {
 	scope   Scope
+	netns   uint32
 	network netip.Prefix // of Network and, as long as its address, of Peer
 	pid     uint32
 	device  string
@@ -89,15 +118,17 @@ type key struct {
 
 type group struct {
 	Group
-	buckets [seconds]uint64
-	second  int64 // that the newest bucket is of
+	resent, sent, unnamed window
+	processes             shares
 }
 
 // A Storm adds up. It is not safe for concurrent use.
 type Storm struct {
 	options Options
+	host    *group
 	groups  map[key]*group
 	counts  [numScopes]int
+	tidied  [numScopes]event.Time
 	conns   map[event.ID]scopes // which groups have counted the connection
 
 	// Left counts groups and connections for which there was no room.
@@ -117,7 +148,12 @@ func New(options Options) *Storm {
 	if options.MaxConnections <= 0 {
 		options.MaxConnections = 1 << 16
 	}
-	return &Storm{options: options, groups: map[key]*group{}, conns: map[event.ID]scopes{}}
+	if options.Owner == nil {
+		options.Owner = func(c *conn.Connection) event.Task { return c.Owner.Task }
+	}
+	s := &Storm{options: options, groups: map[key]*group{}, conns: map[event.ID]scopes{}}
+	s.host = s.group(key{scope: Host}, &Origin{}, 0)
+	return s
 }
 
 // Add takes in one change. It allocates nothing for a connection and groups that
@@ -125,13 +161,14 @@ func New(options Options) *Storm {
 func (s *Storm) Add(c *conn.Change) {
 	switch c.Kind {
 	case conn.Retransmitted:
-		if c.Segments > 0 {
+		if c.Segments > 0 && counted(c.Class) {
 			s.resent(c)
 		}
 	case conn.Crowd:
 		s.crowd(c)
 	case conn.Episode:
-		for _, k := range s.keysOf(c.Conn) {
+		o := s.origin(c.Conn)
+		for _, k := range s.keysOf(&o) {
 			if g := s.groups[k]; g != nil {
 				g.episode(c)
 			}
@@ -141,6 +178,24 @@ func (s *Storm) Add(c *conn.Change) {
 	}
 }
 
+// counted reports whether what is sent again so is data or a FIN.
+func counted(c conn.Class) bool { return c != conn.ClassSYN && c != conn.ClassSYNACK }
+
+// Drop takes in a packet that the host itself dropped, in namespace netns: of
+// data or a FIN that o sent, or, if own is not set, of an ACK that was sent to o.
+func (s *Storm) Drop(o Origin, at event.Time, reason string, netns uint32, own bool) {
+	for _, k := range s.keysOf(&o) {
+		if g := s.group(k, &o, at); g != nil {
+			g.Last = max(g.Last, at)
+			g.Drops.Add(reason, netns, own, 1)
+		}
+	}
+}
+
+func (s *Storm) origin(c *conn.Connection) Origin {
+	return Origin{NetNS: c.ID.NetNS, Local: c.Local, Remote: c.Remote, Process: s.options.Owner(c)}
+}
+
 func (s *Storm) resent(c *conn.Change) {
 	counted, known := s.conns[c.Conn.ID]
 	room := known || len(s.conns) < s.options.MaxConnections
@@ -148,16 +203,18 @@ func (s *Storm) resent(c *conn.Change) {
 		s.Left++
 	}
 	before := counted
-	for _, k := range s.keysOf(c.Conn) {
-		g := s.group(k, c)
+	o := s.origin(c.Conn)
+	for _, k := range s.keysOf(&o) {
+		g := s.group(k, &o, c.Time)
 		if g == nil {
 			s.Left++
 			continue
 		}
 		g.add(c.Time, c.Class, c.Segments)
+		g.processes.add(&o.Process, c.Segments)
 		if bit := scopes(1) << k.scope; room && counted&bit == 0 {
 			counted |= bit
-			g.Connections++
+			g.meet(c.Conn.ID)
 		}
 	}
 	if counted != before && c.Conn.Closed == 0 {
@@ -167,45 +224,64 @@ func (s *Storm) resent(c *conn.Change) {
 
 // crowd counts for the host what no connection can be named for.
 func (s *Storm) crowd(c *conn.Change) {
-	if c.Event.Kind != event.RetransmitMore || c.Segments == 0 {
+	if c.Event.Kind != event.RetransmitMore {
 		return
 	}
-	if g := s.group(key{scope: Host}, c); g != nil {
-		for class, n := range c.Event.Suppressed.ByClass {
-			g.add(c.Time, conn.Class(class), n)
+	for class, n := range c.Event.Suppressed.ByClass {
+		if n > 0 && counted(conn.Class(class)) {
+			s.host.add(c.Time, conn.Class(class), n)
+			s.host.Unnamed += uint64(n)
+			s.host.unnamed.add(c.Time, uint64(n))
 		}
 	}
 }
 
 func (s *Storm) ended(c *conn.Change) {
 	delete(s.conns, c.Conn.ID)
-	if !c.Conn.HasCounters {
+	if !c.Conn.HasCounters || !c.Conn.OpenedKnown {
 		return
 	}
-	for _, k := range s.keysOf(c.Conn) {
+	sent, lived := uint64(c.Conn.Counters.SegsOut), spoke(c.Conn)
+	if lived > Window {
+		sent = uint64(float64(sent) * float64(Window) / float64(lived))
+	}
+	o := s.origin(c.Conn)
+	for _, k := range s.keysOf(&o) {
 		if g := s.groups[k]; g != nil {
-			g.Sent += uint64(c.Conn.Counters.SegsOut)
-			g.Resent += c.Conn.Resent()
+			g.sent.add(c.Time, sent)
 		}
 	}
 }
 
-// keysOf returns the groups that c belongs to, as far as known, the widest
+// spoke returns for how long c could send, which ends with TIME_WAIT.
+func spoke(c *conn.Connection) time.Duration {
+	end := c.Closed
+	if n := len(c.Spans); n > 0 && c.Spans[n-1].State == tcp.TimeWait {
+		end = c.Spans[n-1].Begin
+	}
+	return end.Sub(c.Opened)
+}
+
+// keysOf returns the groups that o belongs to, as far as known, the widest
 // first. They are good until the next call.
-func (s *Storm) keysOf(c *conn.Connection) []key {
+func (s *Storm) keysOf(o *Origin) []key {
 	keys := append(s.keys[:0], key{scope: Host})
-	if s.options.Device != nil && c.Local.IsValid() {
-		if name := s.options.Device(c.ID.NetNS, c.Local.Addr().Unmap()); name != "" {
-			keys = append(keys, key{scope: Device, device: name})
+	if s.options.Device != nil && o.Local.IsValid() {
+		if name := s.options.Device(o.NetNS, o.Local.Addr().Unmap()); name != "" {
+			keys = append(keys, key{scope: Device, netns: o.NetNS, device: name})
 		}
 	}
-	if c.Owner.Known() {
-		keys = append(keys, key{scope: Process, pid: c.Owner.Task.PID})
+	if o.Process.Known() {
+		keys = append(keys, key{scope: Process, pid: o.Process.PID})
 	}
-	if addr := c.Remote.Addr().Unmap().WithZone(""); addr.IsValid() {
+	if addr := o.Remote.Addr().Unmap().WithZone(""); addr.IsValid() {
+		var netns uint32
+		if addr.IsLoopback() {
+			netns = o.NetNS
+		}
 		keys = append(keys,
-			key{scope: Network, network: NetworkOf(addr)},
-			key{scope: Peer, network: netip.PrefixFrom(addr, addr.BitLen())})
+			key{scope: Network, netns: netns, network: NetworkOf(addr)},
+			key{scope: Peer, netns: netns, network: netip.PrefixFrom(addr, addr.BitLen())})
 	}
 	return keys
 }
@@ -222,27 +298,32 @@ func NetworkOf(addr netip.Addr) netip.Prefix {
 }
 
 // group returns the group k, which is made where there is none and room is.
-func (s *Storm) group(k key, c *conn.Change) *group {
+func (s *Storm) group(k key, o *Origin, now event.Time) *group {
 	if g := s.groups[k]; g != nil {
 		return g
 	}
-	if s.counts[k.scope] >= s.options.MaxGroups && !s.makeRoom(k.scope, c.Time) {
+	if s.counts[k.scope] >= s.options.MaxGroups && !s.makeRoom(k.scope, now) {
 		return nil
 	}
-	g := &group{Group: Group{Scope: k.scope, Network: k.network, Device: k.device, First: c.Time}}
+	g := &group{Group: Group{Scope: k.scope, NetNS: k.netns, Network: k.network, Device: k.device}}
 	switch k.scope {
 	case Peer:
 		g.Peer, g.Network = k.network.Addr(), netip.Prefix{}
 	case Process:
-		g.Process = c.Conn.Owner.Task
+		g.Process = o.Process
 	}
 	s.groups[k] = g
 	s.counts[k.scope]++
 	return g
 }
 
-// makeRoom drops the groups of a scope of which nothing was sent again lately.
+// makeRoom drops the groups of a scope of which nothing was sent again lately. It
+// looks for them once a second.
 func (s *Storm) makeRoom(scope Scope, now event.Time) bool {
+	if t := s.tidied[scope]; t != 0 && now.Sub(t) < time.Second {
+		return false
+	}
+	s.tidied[scope] = now
 	for k, g := range s.groups {
 		if k.scope == scope && g.Last.Add(Window) < now {
 			delete(s.groups, k)
