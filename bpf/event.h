@@ -35,12 +35,13 @@ enum tt_kind {
 	TT_NUM_KINDS = 32, // room to spare: a mask keeps an index in bounds
 };
 
-// Why a request socket ended without a child, in tt_head.cause.
+// Why a socket ended, in tt_head.cause.
 enum tt_cause {
 	TT_CAUSE_UNKNOWN = 0,
 	TT_CAUSE_DROPPED, // a packet ended it: a RST, or no room for the child
 	TT_CAUSE_TIMEOUT, // its last retry was not answered
 	TT_CAUSE_EXPIRED, // a timewait socket's timer ran out
+	TT_CAUSE_TWIN,	  // of TT_STATE: a second child of one request is taken back
 };
 
 // Bits of tt_head.flags.

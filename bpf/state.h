@@ -20,12 +20,12 @@ static __always_inline __u64 make_cookie(const struct sock *sk)
 
 // The kernel counts a FIN as a byte, of either direction. Ours is the last of
 // write_seq, if these states say that there is one.
-static __always_inline __u8 counted_fins(__u8 state, const struct tcp_sock *tp,
-					 struct tt_sock *copy)
+static __always_inline __u8 counted_fins(__u8 state, const struct sock *sk,
+					 const struct tcp_sock *tp)
 {
 	__u8 flags = 0;
 
-	if (member(copy, skc_flags) & (1 << SOCK_DONE))
+	if (sk->__sk_common.skc_flags & (1 << SOCK_DONE))
 		flags |= TT_F_FIN_RECEIVED;
 	if ((state == TCP_FIN_WAIT1 || state == TCP_FIN_WAIT2 || state == TCP_CLOSING ||
 	     state == TCP_LAST_ACK) &&
@@ -34,14 +34,14 @@ static __always_inline __u8 counted_fins(__u8 state, const struct tcp_sock *tp,
 	return flags;
 }
 
-static __always_inline void emit_totals(const struct tt_head *closing, const struct tcp_sock *tp,
-					struct tt_sock *copy)
+static __always_inline void emit_totals(const struct tt_head *closing, const struct sock *sk,
+					const struct tcp_sock *tp)
 {
 	struct tt_head head = *closing;
 	struct tt_totals *totals;
 
 	head.kind = TT_TOTALS;
-	head.flags = counted_fins(head.old_state, tp, copy);
+	head.flags = counted_fins(head.old_state, sk, tp);
 	totals = reserve(&head, sizeof(*totals));
 	if (!totals)
 		return;
@@ -88,6 +88,30 @@ static __always_inline bool is_second_close(int old, int new)
 	       (old == TCP_FIN_WAIT1 || old == TCP_FIN_WAIT2 || old == TCP_CLOSING);
 }
 
+// Two ACKs, handled on two CPUs, can make two children of one request, with its
+// cookie. The one that comes second to the table of sockets is taken back before
+// anything was done with it (inet_ehash_nolisten), which sets its state alone. All
+// else that closes a socket in SYN_RECV that no process has (tcp_done) has given up
+// its port before, or marked it dead (inet_csk_prepare_forced_close).
+static __always_inline bool is_twin(const struct sock *sk)
+{
+	return sk->__sk_common.skc_num && !sk->sk_err && !sk->sk_socket &&
+	       !(sk->__sk_common.skc_flags & (1 << SOCK_DEAD));
+}
+
+// Fills in who the socket is. Its copy is gone afterwards: the stack has no room
+// for it and for what comes next.
+static __always_inline bool read_identity(struct tt_head *head, const struct sock *sk)
+{
+	struct tt_sock copy;
+
+	read_sock(&copy, sk);
+	if (!set_tuple(head, &copy))
+		return false;
+	head->cookie = cookie_of(&copy);
+	return true;
+}
+
 static __always_inline void emit_transition(struct tt_head *head, bool process)
 {
 	struct tt_transition *transition = reserve(head, sizeof(*transition));
@@ -111,7 +135,6 @@ static __always_inline int state_changed(const struct sock *sk, int old, int new
 		.old_state = old,
 		.new_state = new,
 	};
-	struct tt_sock copy;
 	bool news = false;
 
 	if (!tp || (old == new && !(process && is_second_close(old, new))))
@@ -120,16 +143,16 @@ static __always_inline int state_changed(const struct sock *sk, int old, int new
 		child_made(sk, head.time_ns);
 		return 0;
 	}
-	read_sock(&copy, sk);
-	if (!set_tuple(&head, &copy))
+	if (!read_identity(&head, sk))
 		return 0;
+	if (!process && old == TCP_SYN_RECV && new == TCP_CLOSE && is_twin(sk))
+		head.cause = TT_CAUSE_TWIN;
 	if (!head.local_port)
 		head.local_port = bpf_ntohs(tp->inet_conn.icsk_inet.inet_sport);
 	if (old == TCP_SYN_RECV && without_request(sk, head.time_ns))
 		head.flags |= TT_F_NO_REQUEST;
 	if (!tuple_selected(&head))
 		return 0;
-	head.cookie = cookie_of(&copy);
 	if (!head.cookie)
 		head.cookie = make_cookie(sk);
 	if (process) {
@@ -144,10 +167,10 @@ static __always_inline int state_changed(const struct sock *sk, int old, int new
 	}
 	if (!news && !owner_selected(head.cookie))
 		return 0;
-	if (new == TCP_CLOSE && old != TCP_LISTEN) {
+	if (new == TCP_CLOSE && old != TCP_LISTEN && head.cause != TT_CAUSE_TWIN) {
 		if (tp->total_retrans)
 			end_storm(&head);
-		emit_totals(&head, tp, &copy);
+		emit_totals(&head, sk, tp);
 	}
 	if (old == TCP_SYN_RECV && new == TCP_ESTABLISHED)
 		mark_unowned((struct sock *)sk);

@@ -143,7 +143,10 @@ func (d *Decoder) decodeBody(raw []byte, head *TcptraceTtHead, ev *event.Event) 
 		if ok = read(raw, &body); ok && has(head, TcptraceTtFlagTT_F_PROCESS) {
 			ev.Task = task(&body.Task)
 		}
-		if d.NoTimeWait && givesWay(ev) {
+		switch {
+		case TcptraceTtCause(head.Cause) == TcptraceTtCauseTT_CAUSE_TWIN:
+			ev.Cause = event.CauseTwin
+		case d.NoTimeWait && givesWay(ev):
 			ev.Cause = event.CauseUnseen
 		}
 	case event.RetransmitSynAck:

@@ -314,3 +314,15 @@ func TestDecode_TimeWaitUnseen(t *testing.T) {
 		}
 	}
 }
+
+// A child that is taken back is no end of its connection.
+func TestDecode_Twin(t *testing.T) {
+	record := TcptraceTtTransition{Head: headOf(TcptraceTtKindTT_STATE)}
+	record.Head.OldState, record.Head.NewState = uint8(tcp.SynRecv), uint8(tcp.Close)
+	record.Head.Cause = uint8(TcptraceTtCauseTT_CAUSE_TWIN)
+	decoder := testDecoder()
+	var got event.Event
+	if err := decoder.Decode(bytesOf(record), &got); err != nil || got.Cause != event.CauseTwin {
+		t.Errorf("cause %q, error %v; want twin", got.Cause, err)
+	}
+}

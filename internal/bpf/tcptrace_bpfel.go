@@ -31,6 +31,7 @@ const (
 	TcptraceTtCauseTT_CAUSE_DROPPED TcptraceTtCause = 1
 	TcptraceTtCauseTT_CAUSE_TIMEOUT TcptraceTtCause = 2
 	TcptraceTtCauseTT_CAUSE_EXPIRED TcptraceTtCause = 3
+	TcptraceTtCauseTT_CAUSE_TWIN    TcptraceTtCause = 4
 )
 
 type TcptraceTtConfig struct {

@@ -2,7 +2,9 @@ package conn
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/tcp"
@@ -209,4 +211,41 @@ func TestTracker_RequestHeldUntilFinish(t *testing.T) {
 		1s server/0:80 LISTEN>SYN_RECV ?
 		16m40s server/0:80 ended open SYN_RECV=...`,
 		aServer.requestNoCookie(1*s))
+}
+
+// Two ACKs on two processors make two children of one request. The one that is
+// taken back ends nothing, whether it or the other comes first, and whether or not
+// they have the request's cookie.
+func TestTracker_TwoChildrenOfOneRequest(t *testing.T) {
+	twin := func(c socket, at time.Duration) *event.Event {
+		ev := portKnown(c, c.state(at, tcp.SynRecv, tcp.Close))
+		ev.Cause = event.CauseTwin
+		return ev
+	}
+	c, other := aServer, aServer
+	other.id.Cookie = 0x52
+	for name, taken := range map[string]*event.Event{
+		"before":              twin(c, 1199*ms),
+		"after":               twin(c, 1201*ms),
+		"long after":          twin(c, 3*s),
+		"with its own cookie": twin(other, 1199*ms),
+	} {
+		for _, request := range []*event.Event{c.request(1 * s), c.requestNoCookie(1 * s)} {
+			t.Run(name, func(t *testing.T) {
+				life := []*event.Event{
+					request, c.state(1200*ms, tcp.SynRecv, tcp.Established), taken,
+					c.state(4*s, tcp.Established, tcp.CloseWait),
+				}
+				slices.SortFunc(life, func(a, b *event.Event) int { return int(a.Time - b.Time) })
+				tr := story(t, `
+					1s server/51:80 LISTEN>SYN_RECV ?
+					1.2s server/51:80 SYN_RECV>ESTABLISHED 200ms
+					4s server/51:80 ESTABLISHED>CLOSE_WAIT 2.8s
+					16m40s server/51:80 ended open SYN_RECV=200ms ESTABLISHED=2.8s CLOSE_WAIT=...`, life)
+				if st := tr.Stats(); st.Stray != 1 || st.Missing != 0 || st.Reborn != 0 {
+					t.Errorf("%d stray, %d missing, %d reborn; want 1, 0, 0", st.Stray, st.Missing, st.Reborn)
+				}
+			})
+		}
+	}
 }

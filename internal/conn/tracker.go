@@ -117,6 +117,10 @@ func (t *Tracker) handle(ev *event.Event) {
 		t.swept(ev)
 		return
 	}
+	if ev.Cause == event.CauseTwin {
+		t.stats.Stray++ // no end, and its cookie may be another than the connection's
+		return
+	}
 	r := t.index.find(ev)
 	if r != nil && (r.reborn && ev.Time < r.Opened || r.straggles(ev)) {
 		t.stats.Late++ // of the life before

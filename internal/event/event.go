@@ -178,6 +178,7 @@ const (
 	CauseKilled          // killed from outside, as by "ss -K"
 	CauseTimeout         // the handshake's retries ran out
 	CauseUnseen          // TIME_WAIT may follow, but cannot be seen here
+	CauseTwin            // of State: a second child of one request, in SYN_RECV, is taken back; the connection lives on in the first
 )
 
 // String returns the cause as records spell it, or "" for CauseUnknown.
@@ -199,6 +200,8 @@ func (c Cause) String() string {
 		return "timeout"
 	case CauseUnseen:
 		return "unseen"
+	case CauseTwin:
+		return "twin"
 	}
 	return ""
 }
