@@ -20,8 +20,8 @@ const (
 	clearLine   = "\x1b[K"
 )
 
-// A screen is a terminal of which we have the whole, until close.
-type screen struct {
+// A fullScreen is a terminal of which we have the whole, until close.
+type fullScreen struct {
 	out           *os.File
 	entered       bool
 	restore       func()
@@ -30,11 +30,11 @@ type screen struct {
 	once          sync.Once
 }
 
-func newScreen(out *os.File) *screen { return &screen{out: out} }
+func newFullScreen(out *os.File) *fullScreen { return &fullScreen{out: out} }
 
 // size returns the columns and lines of the terminal, and whether they have
 // changed since the last time.
-func (s *screen) size() (width, height int, changed bool) {
+func (s *fullScreen) size() (width, height int, changed bool) {
 	width, height, err := term.GetSize(int(s.out.Fd()))
 	if err != nil || width <= 0 || height <= 0 {
 		width, height = 80, 24
@@ -46,7 +46,7 @@ func (s *screen) size() (width, height int, changed bool) {
 
 // show puts the first lines of text on the screen, which it takes over the
 // first time.
-func (s *screen) show(text []byte, height int) error {
+func (s *fullScreen) show(text []byte, height int) error {
 	s.buf = s.buf[:0]
 	if !s.entered {
 		s.entered = true
@@ -75,7 +75,7 @@ func (s *screen) show(text []byte, height int) error {
 }
 
 // close gives the terminal back as it was.
-func (s *screen) close() {
+func (s *fullScreen) close() {
 	if !s.entered {
 		return
 	}

@@ -32,11 +32,12 @@ type timelineSink struct {
 	out       io.Writer
 	rows      int
 	window    time.Duration
-	screen    *screen    // nil: only at the end
-	begin     event.Time // when Flush was called first
-	flushed   event.Time // and last
-	due       time.Time  // of the next drawing
+	screen    *fullScreen // nil: only at the end
+	begin     event.Time  // when Flush was called first
+	flushed   event.Time  // and last
+	due       time.Time   // of the next drawing
 	scratch   []byte
+	now       func() event.Time
 }
 
 func newTimelineSink(t *timelineCommand, out io.Writer, clock event.Clock) *timelineSink {
@@ -46,10 +47,10 @@ func newTimelineSink(t *timelineCommand, out io.Writer, clock event.Clock) *time
 			Options: render.Options{Color: t.colored(out), Clock: clock},
 			ASCII:   t.ascii || !utf8Locale(),
 		},
-		out: out, rows: int(min(t.rows, 1<<30)), window: t.window,
+		out: out, rows: int(min(t.rows, 1<<30)), window: t.window, now: t.now,
 	}
-	if f, ok := out.(*os.File); ok && !t.plain && os.Getenv("TERM") != "dumb" && term.IsTerminal(int(f.Fd())) {
-		s.screen = newScreen(f)
+	if f, ok := out.(*os.File); ok && !t.plain && t.playing == nil && os.Getenv("TERM") != "dumb" && term.IsTerminal(int(f.Fd())) {
+		s.screen = newFullScreen(f)
 	}
 	return s
 }
@@ -58,7 +59,7 @@ func (s *timelineSink) Show(c *conn.Change) bool { return s.collector.Show(c) }
 
 // Flush draws again if it is time to.
 func (s *timelineSink) Flush() error {
-	s.flushed = monotonic()
+	s.flushed = s.now()
 	if s.begin == 0 {
 		s.begin = s.flushed
 		s.collector.Begin(s.begin)
@@ -134,10 +135,11 @@ type timelineJSON struct {
 	lines
 	collector *timeline.Collector
 	clock     event.Clock
+	now       func() event.Time
 }
 
 func newTimelineJSON(t *timelineCommand, out io.Writer, clock event.Clock) *timelineJSON {
-	s := &timelineJSON{lines: newLines(out), clock: clock}
+	s := &timelineJSON{lines: newLines(out), clock: clock, now: t.now}
 	s.collector = timeline.NewCollector(timeline.Options{States: t.been.States, Dropped: s.connection})
 	return s
 }
@@ -156,7 +158,7 @@ func (s *timelineJSON) connection(r *timeline.Connection) {
 }
 
 func (s *timelineJSON) Flush() error {
-	s.collector.Expire(monotonic().Add(-lateResetWait))
+	s.collector.Expire(s.now().Add(-lateResetWait))
 	return s.lines.Flush()
 }
 

@@ -5,6 +5,7 @@ package probe
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/tcptrace/tcptrace/internal/event"
 )
@@ -26,4 +27,5 @@ func ExamineHost() Host { return Host{} }
 func (*Source) Run(context.Context, event.Handler) error { return errNotLinux }
 func (*Source) Clock() event.Clock                       { return event.Clock{} }
 func (*Source) Capabilities() []Capability               { return nil }
+func (*Source) RunTime() (uint64, time.Duration)         { return 0, 0 }
 func (*Source) Close() error                             { return nil }

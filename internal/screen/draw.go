@@ -1,0 +1,301 @@
+package screen
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/charmbracelet/x/ansi"
+
+	"github.com/tcptrace/tcptrace/internal/diagnose"
+	"github.com/tcptrace/tcptrace/internal/render"
+)
+
+// draw makes the whole picture: as many lines as the terminal has, none longer
+// than it is wide.
+func (d *Display) draw() string {
+	if d.width <= 0 || d.height <= 0 {
+		return ""
+	}
+	var lines []string
+	switch {
+	case d.view == nil:
+		lines = []string{"tcptrace watch", "reading the sockets that are open ..."}
+	case d.help:
+		lines = d.helpText()
+	default:
+		lines = d.picture()
+	}
+	if len(lines) > d.height {
+		lines = lines[:d.height]
+	}
+	for i := range lines {
+		if ansi.StringWidth(lines[i]) > d.width {
+			lines[i] = cut(lines[i], d.width)
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+func (d *Display) picture() []string {
+	v := d.view
+	short := d.height < stripHeight || v.Query.Focus.Kind != OnList
+	lines := d.header(v, short)
+	lines = append(lines, d.strip(v, short)...)
+	lines = append(lines, d.tabs(v))
+	room := d.height - len(lines) - 1
+	body := d.body(v, room)
+	for len(body) < room {
+		body = append(body, "")
+	}
+	lines = append(lines, body[:max(room, 0)]...)
+	return append(lines, d.footer(v))
+}
+
+// header says what is watched, and what that costs.
+func (d *Display) header(v *View, short bool) []string {
+	at := d.options.Clock.Wall(v.Now)
+	if d.options.Zone != nil {
+		at = at.In(d.options.Zone)
+	} else {
+		at = at.In(time.Local)
+	}
+	head := "tcptrace watch"
+	if d.options.Host != "" && d.width >= 60 {
+		head += "  " + render.Safe(d.options.Host)
+	}
+	if d.options.Kernel != "" && d.width >= 60 {
+		head += "  Linux " + render.Safe(d.options.Kernel)
+	}
+	tail := at.Format("15:04:05")
+	if d.paused {
+		tail = "PAUSED " + tail
+	}
+	if v.Note != "" {
+		tail = v.Note + "  " + tail
+	}
+	first := paint(bold, fit(head, max(d.width-ansi.StringWidth(tail)-1, 0))) + " "
+	if d.paused || v.Note != "" {
+		first += paint(warn.Bold(true), tail)
+	} else {
+		first += tail
+	}
+	figures := d.figures(v)
+	if short && d.height < 16 {
+		if v.Lost > 0 || d.paused {
+			return []string{cut(tail+"  "+figures, d.width)}
+		}
+		return []string{cut(figures, d.width)}
+	}
+	return []string{first, figures}
+}
+
+// figures says how much there is, what was lost, what it costs, and what is
+// selected.
+func (d *Display) figures(v *View) string {
+	parts := []string{perSecond(v.EventsPerSecond) + " events/s"}
+	lost := "lost 0"
+	if v.Lost > 0 {
+		lost = paint(critical, "LOST "+render.Count(v.Lost))
+	}
+	parts = append(parts, lost)
+	if d.width >= 60 {
+		parts = append(parts, "cpu "+percent(v.Cost.CPU))
+		if v.Cost.BPF > 0 {
+			parts = append(parts, "bpf "+render.Duration(v.Cost.BPF)+"/event")
+		}
+		parts = append(parts, "mem "+size(v.Cost.Memory))
+	}
+	if f := d.selection(v); f != "" {
+		parts = append(parts, paint(note, f))
+	}
+	return strings.Join(parts, "  ")
+}
+
+// selection spells the filters in force: that of the command line, and the
+// screen's.
+func (d *Display) selection(v *View) string {
+	f := strings.Join(d.options.Selected, " ")
+	if v.Query.Filter != nil && v.Query.Filter.Text != "" {
+		if f != "" {
+			f += " / "
+		}
+		f += v.Query.Filter.Text
+	}
+	return render.Safe(f)
+}
+
+// percent spells a share of one core.
+func percent(f float64) string {
+	if f < 0.0995 {
+		return strconv.FormatFloat(100*f, 'f', 1, 64) + "%"
+	}
+	return strconv.FormatFloat(100*f, 'f', 0, 64) + "%"
+}
+
+var (
+	tabsShort = [NumTabs]string{"find", "conns", "procs", "peers", "resets", "retrans", "listen"}
+	tabsTiny  = [NumTabs]string{"fi", "co", "pr", "pe", "rs", "rt", "li"}
+)
+
+// tabs draws the keys of the lists; the one that is open is in brackets.
+func (d *Display) tabs(v *View) string {
+	bad := v.Found[diagnose.Critical] + v.Found[diagnose.Warning]
+	for _, names := range [...]*[NumTabs]string{&tabNames, &tabsShort, &tabsTiny} {
+		var parts []string
+		length := -1
+		for i, name := range names {
+			part := strconv.Itoa(i+1) + " " + name
+			if names == &tabsTiny {
+				part = strconv.Itoa(i+1) + name
+			}
+			if Tab(i) == Findings && bad > 0 {
+				part += "(" + strconv.Itoa(bad) + ")"
+			}
+			open := Tab(i) == v.Query.Tab
+			if open {
+				part = "[" + part + "]"
+			}
+			length += len(part) + 1
+			switch {
+			case open:
+				part = paint(inverted, part)
+			case Tab(i) == Findings && bad > 0:
+				part = paint(severityStyle(v.worst()), part)
+			}
+			parts = append(parts, part)
+		}
+		if length <= d.width || names == &tabsTiny {
+			return strings.Join(parts, " ")
+		}
+	}
+	return ""
+}
+
+// body draws the list, or the details.
+func (d *Display) body(v *View, room int) []string {
+	text := d.details(v)
+	t := v.table()
+	widths := t.layout(d.width - 2)
+	if v.Query.Focus.Kind == OnTimeline || v.Query.Focus.Kind == OnConnection {
+		d.docRows = 0
+		d.docLines = len(text)
+		d.clampTop(len(text), room)
+		return text[d.top:min(d.top+room, len(text))]
+	}
+	rows := d.rowsOf(t)
+	lines := len(text) + 1 + max(rows, 1)
+	if len(text) == 0 { // the head of a list stays where it is
+		d.docRows, d.docLines = rows, rows
+		d.reveal(0, rows, room-1)
+		body := []string{"  " + paint(bold, t.head(widths))}
+		if rows == 0 {
+			return append(body, wrapAll("  "+t.empty, d.width)...)
+		}
+		return append(body, d.drawRows(t, widths, d.top, min(d.top+room-1, rows))...)
+	}
+	d.docRows, d.docLines = rows, lines
+	d.reveal(len(text)+1, rows, room)
+	all := append(text, "  "+paint(bold, t.head(widths)))
+	if rows == 0 {
+		all = append(all, "  "+t.empty)
+	} else {
+		from := max(d.top-len(all), 0)
+		to := min(d.top+room-len(all), rows)
+		if to > from {
+			skipped := from
+			shown := d.drawRows(t, widths, from, to)
+			all = append(all, make([]string, skipped)...)
+			all = append(all, shown...)
+		}
+	}
+	return all[min(d.top, len(all)):min(d.top+max(room, 0), len(all))]
+}
+
+func wrapAll(text string, width int) []string { return wrap(text, width, 2) }
+
+func (d *Display) rowsOf(t *table) int { return t.len }
+
+func (d *Display) drawRows(t *table, widths []int, from, to int) (lines []string) {
+	for i := from; i < to; i++ {
+		if i == d.selected {
+			lines = append(lines, inverted.Render(fit("> "+t.row(i, widths, true), d.width)))
+		} else {
+			lines = append(lines, "  "+t.row(i, widths, false))
+		}
+	}
+	return lines
+}
+
+// reveal moves the picture so that the selected row, before which there are so
+// many lines, is in it.
+func (d *Display) reveal(before, rows, room int) {
+	if rows == 0 {
+		d.selected = 0
+		d.clampTop(before+1, room)
+		return
+	}
+	d.selected = max(0, min(d.selected, rows-1))
+	at := before + d.selected
+	if d.moved {
+		if at >= d.top+room {
+			d.top = at - room + 1
+		}
+		if at < d.top {
+			d.top = at
+		}
+		if d.selected == 0 && at < room {
+			d.top = 0
+		}
+	}
+	d.moved = false
+	d.clampTop(before+rows, room)
+}
+
+func (d *Display) clampTop(lines, room int) { d.top = max(0, min(d.top, lines-room)) }
+
+// footer says which keys there are, or takes in a filter.
+func (d *Display) footer(v *View) string {
+	switch {
+	case d.typing:
+		line := "filter: " + render.Safe(d.input) + "_"
+		if d.inputError != "" {
+			line = fit(cut(line, d.width/2), min(len(line)+2, d.width/2)) + paint(alarm, d.inputError)
+		} else {
+			line += paint(faint, "   flags as on the command line; Enter applies, Esc leaves")
+		}
+		return cut(line, d.width)
+	case d.said != "":
+		return paint(note, d.said)
+	}
+	keys := "Enter opens  Esc back  / filter  s sort  p pause  y command  ? help  q quit"
+	if v.Query.Focus.Kind == OnTimeline {
+		keys = "Enter its connections  Esc back  y command  ? help  q quit"
+	}
+	if d.width < 60 {
+		keys = "/ filter s sort ? help q quit"
+	}
+	where := ""
+	if t := v.Query.Focus.Kind; t != OnTimeline && t != OnConnection && v.Total > 0 {
+		where = fmt.Sprintf("%s of %s by %s", render.Count(uint64(d.selected+1)), render.Count(uint64(v.Total)), v.Query.order())
+		if v.Query.Reverse {
+			where += ", reversed"
+		}
+	}
+	room := d.width - len(where) - 1
+	if room < 8 {
+		return paint(faint, cut(where, d.width))
+	}
+	return paint(faint, fit(keepWhole(keys, room), room)+" "+where)
+}
+
+// keepWhole leaves out the keys for which there is no room, rather than a part
+// of one; the last two stay.
+func keepWhole(keys string, room int) string {
+	parts := strings.Split(keys, "  ")
+	for len(parts) > 2 && len(strings.Join(parts, "  ")) > room {
+		parts = append(parts[:len(parts)-3], parts[len(parts)-2:]...)
+	}
+	return cut(strings.Join(parts, "  "), room)
+}

@@ -1,0 +1,194 @@
+package screen
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"charm.land/lipgloss/v2"
+	"github.com/charmbracelet/x/ansi"
+
+	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/render"
+)
+
+// fit makes s just width columns wide. What is cut has a "~" in its place.
+func fit(s string, width int) string {
+	n := ansi.StringWidth(s)
+	switch {
+	case n > width:
+		return cut(s, width)
+	case n < width:
+		return s + strings.Repeat(" ", width-n)
+	}
+	return s
+}
+
+// cut makes s at most width columns wide.
+func cut(s string, width int) string {
+	if width <= 0 {
+		return ""
+	}
+	return ansi.Truncate(s, width, "~")
+}
+
+// cutLeft cuts the begin of s, which has no escapes: of an address, the port is
+// what tells.
+func cutLeft(s string, width int) string {
+	n := len(s)
+	if n <= width || width <= 0 {
+		return s
+	}
+	return "~" + s[n-width+1:]
+}
+
+// right puts s at the right end of width columns.
+func right(s string, width int) string {
+	if n := ansi.StringWidth(s); n < width {
+		return strings.Repeat(" ", width-n) + s
+	}
+	return cut(s, width)
+}
+
+// number spells n in at most width columns: 1,234, or 12.3k where that is too
+// long.
+func number(n uint64, width int) string {
+	s := render.Count(n)
+	if len(s) <= width {
+		return s
+	}
+	f := float64(n)
+	for _, unit := range []string{"k", "M", "G", "T"} {
+		f /= 1000
+		if f < 1000 {
+			if f < 100 {
+				return strconv.FormatFloat(f, 'f', 1, 64) + unit
+			}
+			return strconv.FormatFloat(f, 'f', 0, 64) + unit
+		}
+	}
+	return s
+}
+
+// some spells n, and nothing where it is 0.
+func some(n uint64, width int) string {
+	if n == 0 {
+		return "-"
+	}
+	return number(n, width)
+}
+
+// perSecond spells a rate.
+func perSecond(r float64) string {
+	switch {
+	case r < 0.05:
+		return "-"
+	case r < 10:
+		return strconv.FormatFloat(r, 'f', 1, 64)
+	}
+	return number(uint64(r+0.5), 6)
+}
+
+// span spells a time of which the begin may not be known.
+func span(d time.Duration, known bool) string {
+	s := render.Duration(max(d, 0))
+	if !known {
+		return ">=" + s
+	}
+	return s
+}
+
+// size spells a number of bytes.
+func size(n uint64) string {
+	switch {
+	case n < 1<<20:
+		return strconv.FormatUint(n>>10, 10) + "kB"
+	case n < 10<<30:
+		return strconv.FormatUint(n>>20, 10) + "MB"
+	}
+	return strconv.FormatUint(n>>30, 10) + "GB"
+}
+
+// wrap breaks text into lines of at most width columns, all but the first
+// indented.
+func wrap(text string, width, indent int) []string {
+	var lines []string
+	line, used := "", 0
+	for _, word := range strings.Fields(text) {
+		n := ansi.StringWidth(word)
+		if used > 0 && used+1+n > width {
+			lines = append(lines, line)
+			line, used = strings.Repeat(" ", indent), indent
+			word = cut(word, max(width-indent, 1))
+			n = ansi.StringWidth(word)
+		} else if used > 0 {
+			line += " "
+			used++
+		}
+		line += word
+		used += n
+	}
+	return append(lines, line)
+}
+
+// entry spells a named piece of text, its lines side by side with the name.
+func named(name, text string, width int) []string {
+	if text == "" {
+		return nil
+	}
+	const indent = 10
+	if width < 60 {
+		return wrap(name+": "+text, width, 2)
+	}
+	lines := wrap(text, width-indent, 0)
+	for i := range lines {
+		head := ""
+		if i == 0 {
+			head = name
+		}
+		lines[i] = fit(head, indent) + lines[i]
+	}
+	return lines
+}
+
+// paint styles s, if there is anything to style.
+func paint(st lipgloss.Style, s string) string {
+	if strings.TrimSpace(s) == "" {
+		return s
+	}
+	return st.Render(s)
+}
+
+// spark draws the last cells of some figures, against the greatest of all.
+func spark(past []int32, cells int, ascii bool) string {
+	levels := []rune("▁▂▃▄▅▆▇█")
+	if ascii {
+		levels = []rune("_.-=+*#@")
+	}
+	most := int32(1)
+	for _, n := range past {
+		most = max(most, n)
+	}
+	past = past[max(0, len(past)-cells):]
+	var b strings.Builder
+	b.WriteString(strings.Repeat(" ", cells-len(past)))
+	for _, n := range past {
+		at := 0
+		if n > 0 {
+			at = max(1, int(int64(n)*int64(len(levels)-1)/int64(most)))
+		}
+		b.WriteRune(levels[at])
+	}
+	return b.String()
+}
+
+// arrow says which way a connection was opened.
+func arrow(r conn.Role) string {
+	switch r {
+	case conn.Client:
+		return "->"
+	case conn.Server:
+		return "<-"
+	}
+	return "--"
+}
