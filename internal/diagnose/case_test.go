@@ -29,6 +29,7 @@ type ruleCase struct {
 	events  []event.Event
 	until   time.Duration
 	sysctls sysctls
+	devices devices
 	// want are the rule's findings, "severity count process", the worst first.
 	// None: the rule must stay quiet.
 	want []string
@@ -40,6 +41,11 @@ type sysctls map[string]string
 
 func (y sysctls) Sysctl(_ uint32, name string) string { return y[name] }
 func (y sysctls) Forget(uint32)                       {}
+
+// devices are the names of those that have an address.
+type devices map[string]string
+
+func (d devices) of(_ uint32, local netip.Addr) string { return d[local.String()] }
 
 // The cases of each rule stand in the test beside it.
 var cases = map[string][]ruleCase{
@@ -140,7 +146,7 @@ func (c *ruleCase) check(t *testing.T, rule string) {
 // run hands the story to an engine, as a live trace would, and told each
 // finding as it arises.
 func (c *ruleCase) run(told func(diagnose.Finding)) *diagnose.Engine {
-	options := diagnose.Options{}
+	options := diagnose.Options{Device: c.devices.of}
 	if c.sysctls != nil {
 		options.Settings = c.sysctls
 	}

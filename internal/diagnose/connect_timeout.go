@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
@@ -32,7 +33,7 @@ var connectTimeout = Rule{
 		{"syns", "SYNs sent again"},
 		{"remote", "the address and port"}, {"oldest_ns", "the longest wait"},
 		{"tcp_syn_retries", "the sysctl"},
-	}, descriptorTerms...),
+	}, slices.Concat(dropTerms, descriptorTerms)...),
 	Advice: "See whether the host is up and the port open from here (a firewall in between, a security group, a route), and on the server" +
 		" whether its accept queue is full (tcptrace why there). Give the client a time limit for connect() of a few seconds.",
 	Cost:   "With a limit under 3 s one lost SYN or SYN-ACK already makes a failure.",
@@ -124,5 +125,6 @@ func (w *connectTimeoutWatcher) describe(x *entry[held], f *Finding) {
 	v.some("syns", int64(h.retransmits))
 	v.word("remote", endpoint(end.at))
 	v.length("oldest", age)
+	tellDrops(f, &h.drops, "SYN", "SYNs", x.count+h.retransmits)
 	w.e.quote(f, x.key.netns, sysctlSynRetries)
 }

@@ -58,6 +58,23 @@ var connectTimeoutCases = []ruleCase{{
 	want:  []string{"info 1 curl"},
 	says:  []string{"1 answered late"},
 }, {
+	name: "a firewall of this host drops the SYNs",
+	events: each(5, func(_ int, client, _ story.Socket) []event.Event {
+		return story.Join(silent(client, 1*s, curl)[:2], dropsOut(client, 1*s, "NETFILTER_DROP", aSYN), silent(client, 1*s, curl)[2],
+			dropsOut(client, 2*s, "NETFILTER_DROP", aSYN), silent(client, 1*s, curl)[3], dropsOut(client, 4*s, "NETFILTER_DROP", aSYN))
+	}),
+	until: 6 * s,
+	want:  []string{"warning 5 curl"},
+	says:  []string{"15 SYNs dropped on this host (NETFILTER_DROP): a firewall of this host drops them"},
+}, {
+	name: "a firewall of this host drops a SYN in passing",
+	events: silences(5, func(client story.Socket) []event.Event {
+		return []event.Event{dropsOut(client, 4*s, "NETFILTER_DROP", aSYN)}
+	}),
+	until: 6 * s,
+	want:  []string{"warning 5 curl"},
+	says:  []string{"or the host is down; 5 SYNs dropped on this host (NETFILTER_DROP)"},
+}, {
 	name: "the slower of two addresses is dropped",
 	events: each(23, func(_ int, client, _ story.Socket) []event.Event {
 		return story.Join(client.Connect(1*s, 0, curl)[:2], story.By(curl, client.State(1300*ms, tcp.SynSent, tcp.Close)))

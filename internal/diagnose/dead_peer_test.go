@@ -23,6 +23,19 @@ func dying(client story.Socket, at time.Duration, timeouts int, over bool) []eve
 	return life
 }
 
+// both are the two ends of a connection, on one host.
+func both(client, server story.Socket) []event.Event {
+	return story.Join(client.Connect(1*s, 300*us, shop), served(server, 1*s, nginx))
+}
+
+// congestion is a step of the congestion state.
+func congestion(of story.Socket, at time.Duration, from, to uint8) event.Event {
+	return event.Event{
+		Kind: event.Congestion, Time: event.Time(at), ID: of.ID, Local: of.Local, Remote: of.Remote, Old: tcp.Established,
+		Retransmission: event.Retransmission{OldCAState: from, CAState: to},
+	}
+}
+
 var deadPeerCases = []ruleCase{{
 	name: "the server is gone",
 	events: each(3, func(_ int, client, _ story.Socket) []event.Event {
@@ -48,6 +61,63 @@ var deadPeerCases = []ruleCase{{
 	until: 60 * s,
 	want:  []string{"info 1 nginx"},
 	says:  []string{"keepalive probes were not answered"},
+}, {
+	name: "a firewall of this host forgot the connections",
+	events: each(3, func(_ int, client, _ story.Socket) []event.Event {
+		life := dying(client, 1*s, 6, false)
+		for _, ev := range life[3:] {
+			life = append(life, dropsOut(client, time.Duration(ev.Time), "NETFILTER_DROP", data))
+		}
+		return life
+	}),
+	until: 60 * s,
+	want:  []string{"warning 3 shop"},
+	says:  []string{"18 segments dropped on this host (NETFILTER_DROP)"},
+}, {
+	name: "answered after 12 s",
+	events: each(3, func(_ int, client, _ story.Socket) []event.Event {
+		return story.Join(dying(client, 1*s, 6, false), congestion(client, 20*s, 4, 0))
+	}),
+	until: 60 * s,
+	want:  []string{"info 3 shop"},
+	says:  []string{"0 still trying, 3 answered after all"},
+}, {
+	name: "five timeouts of 4 ms",
+	events: each(3, func(_ int, client, _ story.Socket) []event.Event {
+		life := client.Connect(1*s, 300*us, shop)
+		for i := range 9 {
+			life = append(life, client.Retransmit(2*s+time.Duration(i)*4*ms, tcp.Established, event.Retransmission{CAState: 4, Retransmits: uint8(i + 1), Head: true}))
+		}
+		return life
+	}),
+	until: 60 * s,
+}, {
+	name: "the other end, on this host, is over and did not say so",
+	events: each(3, func(_ int, client, server story.Socket) []event.Event {
+		return story.Join(both(client, server), story.By(nginx, server.State(2*s, tcp.Established, tcp.Close)))
+	}),
+	until: 60 * s,
+	want:  []string{"info 3 shop"},
+	says:  []string{"0 still trying, 3 idle", "the other end, on this host, is over"},
+}, {
+	name: "events may have been lost",
+	events: story.Join(each(3, func(_ int, client, server story.Socket) []event.Event {
+		return story.Join(both(client, server), story.By(nginx, server.State(2*s, tcp.Established, tcp.Close)))
+	}), story.Lost(1*s, 3*s, event.State, 1)),
+	until: 60 * s,
+}, {
+	name: "the other end has moved to another process",
+	events: each(3, func(i int, client, server story.Socket) []event.Event {
+		restored := story.NewSocket(uint64(0x90000+i), server.Local.String(), server.Remote.String())
+		return story.Join(both(client, server), story.By(nginx, server.State(2*s, tcp.Established, tcp.Close)), restored.Seen(5*s, tcp.Established))
+	}),
+	until: 60 * s,
+}, {
+	name: "both ends idle",
+	events: each(3, func(_ int, client, server story.Socket) []event.Event {
+		return both(client, server)
+	}),
+	until: 3600 * s,
 }, {
 	name: "a second without a network",
 	events: each(3, func(_ int, client, _ story.Socket) []event.Event {

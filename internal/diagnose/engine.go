@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -13,6 +14,10 @@ import (
 type Options struct {
 	Settings  Settings  // nil: no sysctl is known
 	Processes Processes // nil: no process can be looked at
+
+	// Device says which device of a network namespace has a local address, ""
+	// where that is not known; nil: no device is.
+	Device func(netns uint32, local netip.Addr) string
 }
 
 const (
@@ -40,11 +45,13 @@ type Engine struct {
 	peers        peers
 	destinations destinations
 	attempts     attempts
+	drops        drops
 	ranges       map[uint32]portRange
 	overflown    map[listenPort]bool // listeners whose accept queue was full
 
 	now   event.Time
 	due   event.Time // of the next tick
+	lost  event.Time // when the last loss of events ended
 	stats Stats
 }
 
@@ -63,6 +70,7 @@ func New(options Options) *Engine {
 		ranges: map[uint32]portRange{}, overflown: map[listenPort]bool{},
 	}
 	e.peers.init()
+	e.drops.init()
 	e.destinations.init(e)
 	e.attempts.init(e)
 	for _, r := range e.rules {
@@ -77,6 +85,7 @@ func (e *Engine) Handle(c *conn.Change) {
 	switch {
 	case c.Kind == conn.Lost:
 		e.stats.Lost += c.Event.Loss.Count
+		e.lost = max(e.lost, c.Time)
 		return
 	case c.Kind == conn.Ended && !c.Conn.Listener():
 		e.stats.Connections++
@@ -88,10 +97,19 @@ func (e *Engine) Handle(c *conn.Change) {
 	for _, w := range e.watchers {
 		w.change(c)
 	}
+	if c.Kind == conn.Ended {
+		e.drops.over(c)
+	}
 }
+
+// lostSince reports whether events may have been lost since at.
+func (e *Engine) lostSince(at event.Time) bool { return e.lost >= at && e.lost != 0 }
 
 // learn keeps what the rules have in common.
 func (e *Engine) learn(c *conn.Change) {
+	if c.Kind == conn.Dropped {
+		e.drops.change(e, c.Event)
+	}
 	if c.Conn == nil {
 		return
 	}

@@ -1,6 +1,9 @@
 package diagnose
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // What the rules about a FIN without an answer have in common.
 
@@ -23,7 +26,7 @@ var finEvidence = append([]Term{
 	{"peer", "the address of most of them"},
 	{"endpoint", "the listener, or for a client the destination, of most of them"},
 	{"tcp_orphan_retries", "the sysctl; 0 means 8"},
-}, descriptorTerms...)
+}, slices.Concat(dropTerms, descriptorTerms)...)
 
 func describeFin(e *Engine, x *entry[held], f *Finding, state, cause string) {
 	h := &x.data
@@ -42,5 +45,6 @@ func describeFin(e *Engine, x *entry[held], f *Finding, state, cause string) {
 	v.some("retransmits", int64(h.retransmits))
 	v.some("gave_up", int64(h.ranOut))
 	h.evidence(f, age)
+	tellDrops(f, &h.drops, "segment", "segments", x.count+h.retransmits)
 	e.quote(f, f.NetNS, sysctlOrphanRetries)
 }

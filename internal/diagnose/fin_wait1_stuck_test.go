@@ -46,6 +46,14 @@ var finWait1StuckCases = []ruleCase{{
 	events: unanswered(1, tcp.FinWait1), until: 10 * s,
 	want: []string{"info 1 shop"},
 }, {
+	name: "a firewall of this host drops what comes back",
+	events: story.Join(unanswered(7, tcp.FinWait1), each(7, func(_ int, client, _ story.Socket) []event.Event {
+		return story.Join(dropsIn(client, 5*s, "NETFILTER_DROP", anACK), dropsIn(client, 5*s+1*ms, "NETFILTER_DROP", anACK), dropsIn(client, 6*s, "NETFILTER_DROP", anACK))
+	})),
+	until: 10 * s,
+	want:  []string{"warning 7 shop"},
+	says:  []string{"21 answers dropped on this host (NETFILTER_DROP): a firewall of this host drops them"},
+}, {
 	name: "a closed window",
 	events: each(3, func(_ int, client, _ story.Socket) []event.Event {
 		return story.Join(client.Connect(1*s, 300*us, shop), story.By(shop, client.State(2*s, tcp.Established, tcp.FinWait1)))

@@ -4,6 +4,8 @@ import (
 	"net/netip"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/tcp"
 )
 
 const (
@@ -32,7 +34,10 @@ func (f flow) swapped() flow { return flow{f.remote, f.local, f.netns} }
 
 // An end is what is known of one end of a connection.
 type end struct {
+	id      event.ID
 	process *process
+	state   tcp.State
+	role    conn.Role
 	over    bool
 }
 
@@ -67,6 +72,7 @@ func (p *peers) change(e *Engine, c *conn.Change) {
 	if owner := e.ownerOf(cn); owner != nil {
 		x.process = owner
 	}
+	x.id, x.state, x.role = cn.ID, cn.State, cn.Role
 	if c.Kind == conn.Ended && !x.over {
 		x.over = true
 		p.retire(at)
@@ -86,6 +92,12 @@ func (p *peers) retire(at flow) {
 	}
 	p.over[p.next] = at
 	p.next = (p.next + 1) % maxOver
+}
+
+// end returns the end of a connection, where that is on this host and not over.
+func (p *peers) end(of flow) (end, bool) {
+	x, ok := p.ends[of]
+	return x, ok && !x.over
 }
 
 // process returns the process at the other end of a connection, where that is

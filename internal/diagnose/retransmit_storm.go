@@ -3,19 +3,19 @@ package diagnose
 import (
 	"fmt"
 	"net/netip"
-	"time"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/drop"
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/storm"
 )
 
 const (
 	stormMany     = 100    // segments sent again in ten seconds
 	stormCritical = 10_000 // the same
-	stormShare    = 70     // percent that one peer, network or process must have to be the one
-	stormRatio    = 1      // percent of all segments sent; below, it is what networks do
-	stormSegments = 10_000 // sent, that the ratio is judged by
-	maxSuspects   = 4096
+	stormShare    = 70     // percent that one peer, network, process or device must have to be the one
+	stormRatio    = 1      // percent of the segments sent; below, it is what networks do
+	stormSegments = 10_000 // sent in ten seconds, that the ratio is judged by
 )
 
 var retransmitStorm = Rule{
@@ -23,258 +23,231 @@ var retransmitStorm = Rule{
 	Short: "retransmits beyond what the traffic explains",
 	Meaning: "Segments are lost, or their acknowledgements are, and TCP sends them again. Each timeout halts its connection for 0.2 s or" +
 		" more. Who has most of them tells where to look: one peer (its host, its link), one network (the way there), one process (it sends" +
-		" to where nobody reads, or in bursts), or all of this host (its link, its queue).",
-	When: "100 segments of data or FIN are sent again within ten seconds, and they are 1% or more of all that was sent, as far as that is" +
-		" known from connections that ended: a warning. 10,000 within ten seconds are critical. SYNs and SYN-ACKs are left to connect-timeout" +
-		" and syn-flood. The narrowest of peer, network and process that has 70% is named.",
-	Evidence: []Term{
-		{"scope", "peer, network, process or host"},
-		{"where", "the address or network"},
+		" in bursts), one device of this host, or all of it. Where this host itself dropped them, the kernel says why, and that is the cause.",
+	When: "100 segments of data or FIN are sent again within ten seconds, and they are 1% or more of what the same connections sent, where" +
+		" that is known to be 10,000 segments or more: a warning. 10,000 within ten seconds are critical. SYNs and SYN-ACKs are left to" +
+		" connect-timeout and syn-flood. The narrowest of peer, network (/24, /64), process and device that has 70% of them is named, else the" +
+		" host; it stays the one for as long as it has 70%, and the storm lasts.",
+	Evidence: append([]Term{
+		{"scope", "peer, network, process, device or host"},
+		{"where", "the address, network or device"},
 		{"segments", "sent again since it began"},
+		{"connections", "that sent these"},
 		{"peak_10s", "the most within ten seconds"},
 		{"share_percent", "how much of all segments sent again this is"},
+		{"sent_10s", "segments that the same connections sent in ten seconds, as far as known: each tells it at its end"},
+		{"unnamed", "segments sent again, of the host's, that no connection can be named for: too many took part at once"},
 		{"rto", "of these, by a timeout"}, {"fast", "by SACK or RACK"}, {"tlp", "tail loss probes"}, {"recovery", "after a timeout"},
+		{"fin", "FINs without data"}, {"unsent", "tries that this host's network layer refused"},
 		{"episodes", "of loss that are over"},
 		{"time_lost_ns", "for how long these were held up, all together"},
 		{"lost_data", "episodes in which data was lost"}, {"lost_acks", "episodes in which only acknowledgements were lost or late"},
-	},
-	Advice: "Peer or network: look at its link and what lies between (mtr, drops of its switch ports). Host: look at this host's own drops" +
-		" (ethtool -S, tc -s qdisc, nstat TcpExtTCPTimeouts). Process: see whether it bursts beyond the link's rate; pacing (fq, BBR) helps.",
-	Cost:   "fq and BBR change how all connections of the host share the link: try them on one host first.",
-	More:   "tcptrace watch --pid PID --kind retransmit",
-	Limits: "How much a connection sent is known when it ends; until enough have ended, the number alone decides.",
+	}, dropTerms...),
+	Advice: "Peer or network: look at its link and what lies between (mtr, drops of its switch ports). Device or host: look at this host's" +
+		" own drops (ethtool -S, tc -s qdisc, nstat TcpExtTCPTimeouts). Process: see whether it bursts beyond the link's rate; pacing (fq," +
+		" BBR) helps. Dropped on this host: what the reason says.",
+	Cost: "fq and BBR change how all connections of the host share the link: try them on one host first.",
+	More: "tcptrace watch --pid PID --kind retransmit",
+	Limits: "How much a connection sent is known when it ends; until enough have ended, the number alone decides. A connection's device is" +
+		" the one that has its local address. Devices are not known in a recording.",
 	begin: func(e *Engine, r *Rule) watcher {
-		w := &stormWatcher{e: e, peers: map[netip.Addr]*suspect{}, nets: map[netip.Prefix]*suspect{}, processes: map[*process]*suspect{}}
+		w := &stormWatcher{e: e}
+		w.storm = storm.New(storm.Options{Device: e.options.Device, Owner: func(c *conn.Connection) event.Task { return e.ownerOf(c).known().Task }})
 		w.book = newBook(e, r, w.describe)
 		return w
 	},
 }
 
 type stormWatcher struct {
-	e         *Engine
-	book      book[storm]
-	host      suspect
-	peers     map[netip.Addr]*suspect
-	nets      map[netip.Prefix]*suspect
-	processes map[*process]*suspect
-	sent      uint64 // segments, of connections that ended
-	again     uint64 // of these, sent again
-	cleared   event.Time
+	e       *Engine
+	storm   *storm.Storm
+	book    book[stormFacts]
+	current *entry[stormFacts] // nil: no storm
+	began   event.Time         // it was
 }
 
-// A suspect is who may be behind a storm.
-type suspect struct {
-	recent   window
-	total    uint64
-	classes  [conn.NumClasses]uint64
-	episodes uint64
-	lost     time.Duration
-	data     uint64
-	acks     uint64
-	process  tally[*process]
-	conns    []event.ID
-}
-
-type storm struct {
-	who    *suspect
-	before uint64 // segments that others who were the same sent again
-	where  string
+type stormFacts struct {
+	group  *storm.Group
+	before uint64 // segments of earlier storms of the same
 	peak   uint64
-	share  uint64
+	share  uint64 // as the storm was there last
+	sent   uint64
 }
 
 func (w *stormWatcher) change(c *conn.Change) {
-	switch c.Kind {
-	case conn.Retransmitted:
-		switch c.Class {
-		case conn.ClassSYN, conn.ClassSYNACK, conn.ClassUnsent:
-			return
-		}
-		for _, s := range w.suspects(c) {
-			s.add(w.e, c)
-		}
-	case conn.Episode:
-		for _, s := range w.suspects(c) {
-			s.episode(c)
-		}
-	case conn.Ended:
-		if c.Conn.HasCounters {
-			w.sent += uint64(c.Conn.Counters.SegsOut)
-			for _, n := range c.Conn.Retransmits {
-				w.again += uint64(n)
-			}
-		}
+	if c.Kind == conn.Dropped {
+		w.dropped(c.Event)
+		return
 	}
+	w.storm.Add(c)
 }
 
-// suspects returns who a retransmit may be laid to.
-func (w *stormWatcher) suspects(c *conn.Change) []*suspect {
-	all := []*suspect{&w.host}
-	addr := c.Conn.Remote.Addr().Unmap()
-	if len(w.peers) < maxSuspects || w.peers[addr] != nil {
-		all = append(all, find(w.peers, addr))
-	}
-	if net := network(addr); len(w.nets) < maxSuspects || w.nets[net] != nil {
-		all = append(all, find(w.nets, net))
-	}
-	if p := w.e.ownerOf(c.Conn); p != nil && (len(w.processes) < maxSuspects || w.processes[p] != nil) {
-		all = append(all, find(w.processes, p))
-	}
-	return all
-}
+const flagSYN = 2 // of TCP
 
-func find[K comparable](m map[K]*suspect, k K) *suspect {
-	s := m[k]
-	if s == nil {
-		s = &suspect{}
-		m[k] = s
+// dropped counts a packet for who sends again because of it: the sender of data
+// or a FIN, or whom an ACK was for.
+func (w *stormWatcher) dropped(ev *event.Event) {
+	if ev.Packet.Flags&flagSYN != 0 || drop.KindOf(ev.Reason) == drop.Aftermath {
+		return
 	}
-	return s
-}
-
-// network returns the network that an address is taken to be in.
-func network(a netip.Addr) netip.Prefix {
-	bits := 64
-	if a.Is4() {
-		bits = 24
+	m, own := w.e.missed(ev), ev.Packet.Bytes > 0 || ev.Packet.Flags&flagFIN != 0
+	of, at := m.sent, m.sender
+	if !own {
+		of, at = m.received, m.receiver
 	}
-	p, _ := a.Prefix(bits) // no error: the length fits
-	return p
-}
-
-func (s *suspect) add(e *Engine, c *conn.Change) {
-	n := max(c.Segments, 1)
-	s.recent.add(c.Time, n)
-	s.total += uint64(n)
-	s.classes[c.Class] += uint64(n)
-	if p := e.ownerOf(c.Conn); p != nil {
-		s.process.add(p)
+	if of.id.Cookie == 0 {
+		return
 	}
-	if n := len(s.conns); n < maxConns && (n == 0 || s.conns[n-1] != c.Conn.ID) {
-		s.conns = append(s.conns, c.Conn.ID)
-	}
-}
-
-func (s *suspect) episode(c *conn.Change) {
-	s.episodes++
-	lost, _ := c.Episode.TimeLost(c.Time)
-	s.lost += lost
-	switch c.Episode.Lost {
-	case conn.LostACKs:
-		s.acks++
-	case conn.LostData, conn.LostBoth:
-		s.data++
-	}
+	o := storm.Origin{NetNS: of.id.NetNS, Local: at.local, Remote: at.remote, Process: of.process.known().Task}
+	w.storm.Drop(o, ev.Time, ev.Reason, ev.ID.NetNS, own)
 }
 
 func (w *stormWatcher) tick() {
-	w.forget()
-	all := w.host.recent.sum(w.e.now)
-	if all < stormMany || w.sent >= stormSegments && w.again*100 < w.sent*stormRatio {
+	g := w.storm.Narrowest(w.e.now, stormShare)
+	if w.current != nil {
+		now := w.storm.Look(w.current.data.group, w.e.now)
+		if storming(now) && now.Share >= stormShare {
+			g = now // for as long as it can be the one
+		}
+	}
+	if g == nil || !storming(g) {
+		w.current = nil
 		return
 	}
-	x, s := w.blame(all)
-	if x == nil {
+	if x := w.find(g); x != nil {
+		w.enter(x)
+		w.update(x, g)
+	}
+}
+
+// storming reports whether it is more than networks do.
+func storming(g *storm.Group) bool {
+	return g.Recent >= stormMany && (g.Sent < stormSegments || g.Recent*100 >= g.Sent*stormRatio)
+}
+
+// find returns the cause that a group stands for.
+func (w *stormWatcher) find(g *storm.Group) *entry[stormFacts] {
+	var k key
+	var p *process
+	switch g.Scope {
+	case storm.Peer:
+		k = key{netns: g.NetNS, at: netip.AddrPortFrom(g.Peer, 0), word: "peer"}
+	case storm.Network:
+		k = key{netns: g.NetNS, word: "network-" + g.Network.String()}
+	case storm.Process:
+		p = w.e.task(&g.Process)
+		k = key{who: p, word: "process"}
+	case storm.Device:
+		k = key{netns: g.NetNS, word: "device-" + g.Device}
+	case storm.Host:
+		k = key{word: "host"}
+	}
+	return w.book.entry(k, p)
+}
+
+// enter makes x the storm's. One that turns out to be wider than what was told of
+// it a moment ago is that no more.
+func (w *stormWatcher) enter(x *entry[stormFacts]) {
+	if w.current == x {
 		return
 	}
+	if w.current != nil && w.e.now.Sub(w.began) < 2*storm.Window {
+		w.current.withdrawn = true
+		w.e.touch(&w.current.cause)
+	} else {
+		w.began = w.e.now
+	}
+	w.current, x.withdrawn = x, false
+}
+
+func (w *stormWatcher) update(x *entry[stormFacts], g *storm.Group) {
 	d := &x.data
-	if d.who != nil && d.who != s {
-		d.before += d.who.total // it was forgotten meanwhile
+	if d.group != g {
+		if d.group != nil {
+			d.before += d.group.Segments
+		}
+		d.group = g
 	}
-	d.who = s
-	recent := s.recent.sum(w.e.now)
-	d.peak = max(d.peak, recent)
-	d.share = recent * 100 / all
+	d.peak, d.share, d.sent = max(d.peak, g.Recent), g.Share, g.Sent
 	if x.first == 0 {
-		x.first = w.e.now
+		x.seen(w.e, g.Sample.NetNS, g.First)
 	}
-	x.last, x.count, x.conns = w.e.now, d.before+s.total, s.conns
-	if p := topProcess(&s.process); p != nil && x.process == nil {
-		x.process = p
+	x.seen(w.e, g.Sample.NetNS, w.e.now)
+	x.spread = x.spread || g.Scope == storm.Host
+	x.count, x.conns = d.before+g.Segments, g.Conns
+	if owner := w.storm.Owner(g, stormShare); owner.Known() {
+		x.process = w.e.task(&owner)
 	}
-	w.e.touch(&x.cause)
-}
-
-// blame finds the narrowest that has most of what was sent again.
-func (w *stormWatcher) blame(all uint64) (*entry[storm], *suspect) {
-	enough := func(s *suspect) bool { return s.recent.sum(w.e.now)*100 >= all*stormShare }
-	for a, s := range w.peers {
-		if enough(s) {
-			return w.open(key{at: netip.AddrPortFrom(a, 0), word: "peer"}, a.String(), s)
-		}
-	}
-	for n, s := range w.nets {
-		if enough(s) {
-			return w.open(key{word: "network-" + n.String()}, n.String(), s)
-		}
-	}
-	for p, s := range w.processes {
-		if enough(s) {
-			return w.open(key{who: p, word: "process"}, "", s)
-		}
-	}
-	return w.open(key{word: "host"}, "", &w.host)
-}
-
-func (w *stormWatcher) open(k key, where string, s *suspect) (*entry[storm], *suspect) {
-	x := w.book.entry(k, nil)
-	if x != nil {
-		x.data.where = where
-	}
-	return x, s
-}
-
-// forget drops, every ten seconds, whom nothing is laid to any more.
-func (w *stormWatcher) forget() {
-	if w.e.now.Sub(w.cleared) < windowSeconds*time.Second {
-		return
-	}
-	w.cleared = w.e.now
-	forget(w.peers, w.e.now)
-	forget(w.nets, w.e.now)
-	forget(w.processes, w.e.now)
-}
-
-func forget[K comparable](m map[K]*suspect, now event.Time) {
-	for k, s := range m {
-		if s.recent.sum(now) == 0 {
-			delete(m, k)
-		}
+	if g.Scope == storm.Peer {
+		x.peer = w.e.peers.process(g.Sample.NetNS, g.Sample.Local, g.Sample.Remote)
 	}
 }
 
-func (w *stormWatcher) describe(x *entry[storm], f *Finding) {
-	d, s := &x.data, x.data.who
-	x.count = d.before + s.total // what came since the last tick included
+var stormAdvice = map[storm.Scope]string{
+	storm.Peer:    "Look at the peer's link and host, and at what lies between (mtr, drops of its switch port; tcptrace why there).",
+	storm.Network: "Look at what lies on the way to that network (mtr to several of its addresses): what they have in common loses.",
+	storm.Process: "Its peers lie in several networks. See whether the process bursts beyond the link's rate; pacing (fq, BBR, SO_MAX_PACING_RATE) helps.",
+	storm.Device:  "Look at that device and its link: ethtool -S, tc -s qdisc, ip -s link, the switch port.",
+	storm.Host:    "Look at what all devices of this host have in common: its processors (softnet_stat), its queues (tc -s qdisc), its uplink or hypervisor.",
+}
+
+func (w *stormWatcher) describe(x *entry[stormFacts], f *Finding) {
+	d, g := &x.data, x.data.group
+	x.count = d.before + g.Segments // what came since the last tick included
 	f.Count = x.count
-	scope := x.key.word
 	f.Severity = Warning
 	if d.peak >= stormCritical {
 		f.Severity = Critical
 	}
-	who := map[string]string{"peer": "to the peer " + d.where, "process": "by one process", "host": "by the whole host"}[scope]
-	if who == "" {
-		scope, who = "network", "to the network "+d.where
+	who, where := "by the whole host", ""
+	switch g.Scope {
+	case storm.Peer:
+		where = g.Peer.String()
+		who = "to the peer " + where
+	case storm.Network:
+		where = g.Network.String()
+		who = "to the network " + where
+	case storm.Process:
+		who = "by one process"
+	case storm.Device:
+		where = g.Device
+		who = "by the device " + where
 	}
 	f.Summary = fmt.Sprintf("%s sent again %s, up to %s in 10 s", several(x.count, "segment", "segments"), who, digits(d.peak))
-	f.Cause = "segments, or their acknowledgements, are lost on the way"
-	switch {
-	case s.data > 0 && s.acks == 0:
-		f.Cause = "segments are lost on the way: the peers needed what was sent again"
-	case s.acks > 0 && s.data == 0:
-		f.Cause = "acknowledgements are lost or late: the peers had all that was sent again"
+	f.Cause, f.Advice = stormCause(g), stormAdvice[g.Scope]
+	if g.Scope != storm.Process {
+		f.Cost = ""
 	}
 	v := (*figures)(&f.Evidence)
-	v.word("scope", scope)
-	v.word("where", d.where)
+	v.word("scope", g.Scope.String())
+	v.word("where", where)
 	v.count("segments", int64(x.count))
+	v.some("connections", int64(g.Connections))
 	v.count("peak_10s", int64(d.peak))
 	v.count("share_percent", int64(d.share))
-	for _, c := range []conn.Class{conn.ClassRTO, conn.ClassFast, conn.ClassTLP, conn.ClassRecovery} {
-		v.some(c.String(), int64(s.classes[c]))
+	v.some("sent_10s", int64(d.sent))
+	v.some("unnamed", int64(g.Unnamed))
+	for _, c := range []conn.Class{conn.ClassRTO, conn.ClassFast, conn.ClassTLP, conn.ClassRecovery, conn.ClassFIN, conn.ClassUnsent} {
+		v.some(c.String(), int64(g.Classes[c]))
 	}
-	v.some("episodes", int64(s.episodes))
-	v.length("time_lost", s.lost)
-	v.some("lost_data", int64(s.data))
-	v.some("lost_acks", int64(s.acks))
+	v.some("episodes", int64(g.Episodes))
+	v.length("time_lost", g.TimeLost)
+	v.some("lost_data", int64(g.LostData+g.LostBoth))
+	v.some("lost_acks", int64(g.LostACKs))
+	tellDrops(f, &g.Drops, "segment", "segments", g.Segments)
+}
+
+// stormCause says what is lost, as far as the episodes tell.
+func stormCause(g *storm.Group) string {
+	data, acks := g.LostData+g.LostBoth, g.LostACKs
+	switch {
+	case data > 0 && acks == 0:
+		return "segments are lost on the way: the peers needed what was sent again"
+	case acks > 0 && data == 0:
+		return "acknowledgements are lost or late: the peers had all that was sent again"
+	case data > 0 && acks > 0:
+		return "segments are lost on the way (" + several(data, "time", "times") + "), and acknowledgements are lost or late (" +
+			several(acks, "time", "times") + ")"
+	}
+	return "segments, or their acknowledgements, are lost on the way"
 }

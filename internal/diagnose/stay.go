@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/drop"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/tcp"
 )
@@ -62,7 +63,8 @@ type held struct {
 	longest     time.Duration // of those that are over
 	retransmits uint64
 	ranOut      uint64
-	clients     uint64 // of a client's side
+	clients     uint64     // of a client's side
+	drops       drop.Tally // of their packets
 	remotes     tally[netip.Addr]
 	locals      tally[netip.AddrPort] // a server's address, or a client's destination
 }
@@ -193,6 +195,7 @@ func (x *stays) count(s *stay) {
 		s.entry.holds = x.holds(s.entry)
 	}
 	h := &s.entry.data
+	x.e.drops.follow(s.id, &h.drops)
 	h.stays.push(s)
 	h.now++
 	h.peak = max(h.peak, h.now)

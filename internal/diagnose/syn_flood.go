@@ -23,7 +23,7 @@ var synFlood = Rule{
 	When: "A handshake is half open for 2.5 s, when one SYN-ACK sent again had no answer either, or the kernel gave up on it. A few are" +
 		" usual on a host that the internet can reach, and are information. Ten at once are a warning, and so is a full SYN queue; 1,000 at" +
 		" once are critical.",
-	Evidence: []Term{
+	Evidence: append([]Term{
 		{"now", "half-open for 2.5 s or more, now"},
 		{"peak", "the most at one time"},
 		{"oldest_ns", "the longest"},
@@ -33,7 +33,7 @@ var synFlood = Rule{
 		{"sources", "addresses that SYNs came from, up to 256"},
 		{"peer", "the address with most of them"}, {"endpoint", "the listener"},
 		{"tcp_max_syn_backlog", "the sysctl"}, {"tcp_synack_retries", "the sysctl"}, {"tcp_syncookies", "the sysctl; 1: when the queue is full"},
-	},
+	}, dropTerms...),
 	Advice: "Few sources: block them, or mend the way back to them (asymmetric routes, a firewall that drops SYN-ACKs). Many: keep" +
 		" net.ipv4.tcp_syncookies=1, raise tcp_max_syn_backlog and the listener's backlog, and let what stands in front of the host filter.",
 	Cost:   "Connections made from a SYN cookie lose window scaling and SACK where the client sends no timestamps.",
@@ -130,5 +130,6 @@ func (w *synFloodWatcher) describe(x *entry[held], f *Finding) {
 	v.some("queue_full", int64(extra.full))
 	v.some("cookies", int64(extra.cookies))
 	v.count("sources", int64(len(h.remotes.counts)))
+	tellDrops(f, &h.drops, "SYN-ACK", "SYN-ACKs", x.count+h.retransmits)
 	w.e.quote(f, x.key.netns, sysctlSynBacklog, sysctlSynAckRetries, sysctlSynCookies)
 }

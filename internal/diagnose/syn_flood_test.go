@@ -37,6 +37,14 @@ var synFloodCases = []ruleCase{{
 	events: halfOpen(2, 64*s), until: 70 * s,
 	want: []string{"info 2 nginx"},
 }, {
+	name: "a firewall of this host drops the SYN-ACKs",
+	events: story.Join(halfOpen(23, 0), each(23, func(_ int, _, server story.Socket) []event.Event {
+		return []event.Event{dropsOut(server, 2*s, "NETFILTER_DROP", event.Packet{Flags: 18})}
+	})),
+	until: 6 * s,
+	want:  []string{"warning 23 nginx"},
+	says:  []string{"23 SYN-ACKs dropped on this host (NETFILTER_DROP): a firewall of this host drops them"},
+}, {
 	name:   "a full SYN queue",
 	events: fulls(3, true), until: 5 * s,
 	want: []string{"warning 3 nginx"},

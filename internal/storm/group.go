@@ -25,7 +25,10 @@ func (g *group) add(at event.Time, class conn.Class, n uint32) {
 }
 
 // meet counts one more connection.
-func (g *group) meet(id event.ID) {
+func (g *group) meet(id event.ID, o *Origin) {
+	if g.Connections == 0 {
+		g.Sample = *o
+	}
 	g.Connections++
 	if len(g.Conns) < maxConns {
 		g.Conns = append(g.Conns, id)
@@ -51,6 +54,7 @@ func (g *group) episode(c *conn.Change) {
 // named: where to look first. It is the host where most of it has no
 // connection, and nil where nothing was sent again.
 func (s *Storm) Narrowest(now event.Time, percent uint64) *Group {
+	s.tidy(now)
 	all, unnamed := s.host.resent.until(now), s.host.unnamed.until(now)
 	if all == 0 {
 		return nil
@@ -69,15 +73,20 @@ func (s *Storm) Narrowest(now event.Time, percent uint64) *Group {
 // Look brings the figures of g that speak of a Window up to date, and returns g.
 func (s *Storm) Look(g *Group, now event.Time) *Group {
 	of := s.groups[g.key()]
-	if of == nil || &of.Group != g { // it had to make room
+	if of == nil || &of.Group != g { // it is over
 		g.Recent, g.Sent, g.Share = 0, 0, 0
 		return g
 	}
 	g.Recent, g.Sent = of.resent.until(now), of.sent.until(now)
-	if named := s.host.resent.until(now) - s.host.unnamed.until(now); g.Scope != Host && named > 0 {
-		g.Share = 100 * g.Recent / named
-	} else {
+	unnamed := s.host.unnamed.until(now)
+	named := s.host.resent.until(now) - unnamed
+	switch {
+	case g.Scope == Host:
 		g.Share = 100
+	case named == 0 || named < unnamed:
+		g.Share = 0
+	default:
+		g.Share = 100 * g.Recent / named
 	}
 	return g
 }
@@ -93,8 +102,8 @@ func (g *Group) key() key {
 // Owner returns the process that has at least percent of what the group's
 // connections sent again; the unknown one where none has.
 func (s *Storm) Owner(g *Group, percent uint64) event.Task {
-	if of := s.groups[g.key()]; of != nil {
-		if top := of.processes.top(); top.segments*100 >= percent*(g.Segments-g.Unnamed) {
+	if of := s.groups[g.key()]; of != nil && &of.Group == g {
+		if top := of.processes.top(); top.segments*100 >= percent*g.Segments {
 			return top.task
 		}
 	}

@@ -56,9 +56,10 @@ type Options struct {
 	Owner func(*conn.Connection) event.Task
 }
 
-// A Group is what was sent again by connections that have something in common.
-// Its figures are those of the last call of Add; those of a window, of the last
-// call of Narrowest or Look.
+// A Group is what was sent again by connections that have something in common,
+// until nothing was for a Window: what comes then makes another Group. Its
+// figures are those of the last call of Add; those of a window, of the last call
+// of Narrowest or Look.
 type Group struct {
 	Scope   Scope
 	Peer    netip.Addr   // of Peer
@@ -75,13 +76,14 @@ type Group struct {
 	Peak        uint64 // the most within one Window
 	Connections int    // that sent something again
 	Conns       []event.ID
+	Sample      Origin // the first of them
 
 	// Unnamed counts, of the Host's Segments, those that no connection can be
 	// named for: there were too many at once.
 	Unnamed uint64
 
 	// Share is the percentage of what the host sent again in the Window, and a
-	// connection is named for, that this is.
+	// connection is named for, that this is; 0 where most has none.
 	Share uint64
 
 	// Sent are the segments that connections sent within the Window, as far as
@@ -128,8 +130,9 @@ type Storm struct {
 	host    *group
 	groups  map[key]*group
 	counts  [numScopes]int
-	tidied  [numScopes]event.Time
-	conns   map[event.ID]scopes // which groups have counted the connection
+	tidied  [numScopes]event.Time // when makeRoom last looked
+	swept   event.Time            // when tidy last did
+	conns   map[event.ID]known
 
 	// Left counts groups and connections for which there was no room.
 	Left uint64
@@ -137,8 +140,12 @@ type Storm struct {
 	keys [numScopes]key
 }
 
-// scopes is a set of them.
-type scopes uint8
+// A known connection has been counted by groups of these scopes, if they are not
+// younger than what it sent again last.
+type known struct {
+	scopes uint8 // a set
+	last   event.Time
+}
 
 // New returns a Storm of which nothing is known.
 func New(options Options) *Storm {
@@ -151,7 +158,7 @@ func New(options Options) *Storm {
 	if options.Owner == nil {
 		options.Owner = func(c *conn.Connection) event.Task { return c.Owner.Task }
 	}
-	s := &Storm{options: options, groups: map[key]*group{}, conns: map[event.ID]scopes{}}
+	s := &Storm{options: options, groups: map[key]*group{}, conns: map[event.ID]known{}}
 	s.host = s.group(key{scope: Host}, &Origin{}, 0)
 	return s
 }
@@ -197,12 +204,11 @@ func (s *Storm) origin(c *conn.Connection) Origin {
 }
 
 func (s *Storm) resent(c *conn.Change) {
-	counted, known := s.conns[c.Conn.ID]
-	room := known || len(s.conns) < s.options.MaxConnections
+	met, ok := s.conns[c.Conn.ID]
+	room := ok || len(s.conns) < s.options.MaxConnections
 	if !room {
 		s.Left++
 	}
-	before := counted
 	o := s.origin(c.Conn)
 	for _, k := range s.keysOf(&o) {
 		g := s.group(k, &o, c.Time)
@@ -210,15 +216,17 @@ func (s *Storm) resent(c *conn.Change) {
 			s.Left++
 			continue
 		}
+		bit, fresh := uint8(1)<<k.scope, g.First == 0
 		g.add(c.Time, c.Class, c.Segments)
 		g.processes.add(&o.Process, c.Segments)
-		if bit := scopes(1) << k.scope; room && counted&bit == 0 {
-			counted |= bit
-			g.meet(c.Conn.ID)
+		if room && (fresh || met.scopes&bit == 0 || met.last < g.First) {
+			met.scopes |= bit
+			g.meet(c.Conn.ID, &o)
 		}
 	}
-	if counted != before && c.Conn.Closed == 0 {
-		s.conns[c.Conn.ID] = counted
+	if room && c.Conn.Closed == 0 {
+		met.last = max(met.last, c.Time)
+		s.conns[c.Conn.ID] = met
 	}
 }
 
@@ -247,11 +255,19 @@ func (s *Storm) ended(c *conn.Change) {
 	}
 	o := s.origin(c.Conn)
 	for _, k := range s.keysOf(&o) {
-		if g := s.groups[k]; g != nil {
+		g := s.groups[k]
+		if g == nil && sent >= muchSent { // what is sent again of it soon is little then
+			g = s.group(k, &o, c.Time)
+		}
+		if g != nil {
 			g.sent.add(c.Time, sent)
 		}
 	}
 }
+
+// muchSent is how much one connection has sent for which groups are made that
+// have sent nothing again yet.
+const muchSent = 1000
 
 // spoke returns for how long c could send, which ends with TIME_WAIT.
 func spoke(c *conn.Connection) time.Duration {
@@ -317,6 +333,30 @@ func (s *Storm) group(k key, o *Origin, now event.Time) *group {
 	return g
 }
 
+// tidy drops, once a Window, all groups of which nothing was sent again in one.
+func (s *Storm) tidy(now event.Time) {
+	if now.Sub(s.swept) < Window {
+		return
+	}
+	s.swept = now
+	for scope := range numScopes {
+		s.drop(scope, now)
+	}
+	if s.groups[key{scope: Host}] == nil {
+		s.host = s.group(key{scope: Host}, &Origin{}, now)
+	}
+}
+
+// drop drops those of a scope, unless they have sent much.
+func (s *Storm) drop(scope Scope, now event.Time) {
+	for k, g := range s.groups {
+		if k.scope == scope && g.Last.Add(Window) < now && g.sent.until(now) < muchSent {
+			delete(s.groups, k)
+			s.counts[scope]--
+		}
+	}
+}
+
 // makeRoom drops the groups of a scope of which nothing was sent again lately. It
 // looks for them once a second.
 func (s *Storm) makeRoom(scope Scope, now event.Time) bool {
@@ -324,11 +364,6 @@ func (s *Storm) makeRoom(scope Scope, now event.Time) bool {
 		return false
 	}
 	s.tidied[scope] = now
-	for k, g := range s.groups {
-		if k.scope == scope && g.Last.Add(Window) < now {
-			delete(s.groups, k)
-			s.counts[scope]--
-		}
-	}
+	s.drop(scope, now)
 	return s.counts[scope] < s.options.MaxGroups
 }

@@ -148,9 +148,14 @@ func TestStorm_WindowMovesOn(t *testing.T) {
 	if g := s.Narrowest(12*sec, 70); g.Recent != 8 || g.Peak != 13 || g.Segments != 13 {
 		t.Errorf("recent %d, peak %d of %d; want 8 and 13 of 13", g.Recent, g.Peak, g.Segments)
 	}
+	before := s.Narrowest(12*sec, 70)
 	expectNarrowest(t, s, 18*sec, "none")
-	again(s, a, 40*sec, 2, conn.ClassRTO)
-	expect(t, groups(s, 40*sec), "host: 15/2 of 1, 100%", "network 192.0.2.0/24: 15/2 of 1, 100%", "peer 192.0.2.7: 15/2 of 1, 100%")
+	expectNarrowest(t, s, 30*sec, "none")
+	again(s, a, 40*sec, 2, conn.ClassRTO) // another storm
+	expect(t, groups(s, 40*sec), "host: 2/2 of 1, 100%", "network 192.0.2.0/24: 2/2 of 1, 100%", "peer 192.0.2.7: 2/2 of 1, 100%")
+	if spell(s.Look(before, 40*sec)) != "peer 192.0.2.7: 13/0 of 1, 0%" {
+		t.Errorf("the one before is %s", spell(before))
+	}
 }
 
 // What was lost, and what it is to the traffic: of a connection that lived for
