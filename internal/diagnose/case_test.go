@@ -45,7 +45,9 @@ func (y sysctls) Forget(uint32)                       {}
 // devices are the names of those that have an address.
 type devices map[string]string
 
-func (d devices) of(_ uint32, local netip.Addr) string { return d[local.String()] }
+func (d devices) Sysctl(uint32, string) string             { return "" }
+func (d devices) Forget(uint32)                            {}
+func (d devices) Device(_ uint32, local netip.Addr) string { return d[local.String()] }
 
 // The cases of each rule stand in the test beside it.
 var cases = map[string][]ruleCase{
@@ -146,9 +148,12 @@ func (c *ruleCase) check(t *testing.T, rule string) {
 // run hands the story to an engine, as a live trace would, and told each
 // finding as it arises.
 func (c *ruleCase) run(told func(diagnose.Finding)) *diagnose.Engine {
-	options := diagnose.Options{Device: c.devices.of}
+	options := diagnose.Options{}
 	if c.sysctls != nil {
 		options.Settings = c.sysctls
+	}
+	if c.devices != nil {
+		options.Settings = c.devices
 	}
 	e := diagnose.New(options)
 	story.Tell(c.events, c.until, func(ch *conn.Change) {

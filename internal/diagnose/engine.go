@@ -2,7 +2,6 @@ package diagnose
 
 import (
 	"cmp"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -12,12 +11,8 @@ import (
 
 // Options say what an Engine may ask.
 type Options struct {
-	Settings  Settings  // nil: no sysctl is known
+	Settings  Settings  // nil: no sysctl is known; they may be Devices, too
 	Processes Processes // nil: no process can be looked at
-
-	// Device says which device of a network namespace has a local address, ""
-	// where that is not known; nil: no device is.
-	Device func(netns uint32, local netip.Addr) string
 }
 
 const (

@@ -52,7 +52,7 @@ var retransmitStorm = Rule{
 		" the one that has its local address. Devices are not known in a recording.",
 	begin: func(e *Engine, r *Rule) watcher {
 		w := &stormWatcher{e: e}
-		w.storm = storm.New(storm.Options{Device: e.options.Device, Owner: func(c *conn.Connection) event.Task { return e.ownerOf(c).known().Task }})
+		w.storm = storm.New(storm.Options{Device: e.device, Owner: func(c *conn.Connection) event.Task { return e.ownerOf(c).known().Task }})
 		w.book = newBook(e, r, w.describe)
 		return w
 	},

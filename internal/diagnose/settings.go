@@ -1,6 +1,7 @@
 package diagnose
 
 import (
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -18,6 +19,21 @@ type Settings interface {
 	// Forget says that what is known of a namespace may be out of date: it is
 	// to be read again.
 	Forget(netns uint32)
+}
+
+// Devices are Settings that know which device has an address, too.
+type Devices interface {
+	// Device returns the name of the device of a network namespace that has a
+	// local address; "" where that is not known.
+	Device(netns uint32, local netip.Addr) string
+}
+
+// device says by which device packets from local leave, as far as known.
+func (e *Engine) device(netns uint32, local netip.Addr) string {
+	if d, ok := e.options.Settings.(Devices); ok {
+		return d.Device(netns, local)
+	}
+	return ""
 }
 
 // Names of the sysctls that rules ask for. Where a rule speaks of one, it

@@ -1,9 +1,11 @@
 // Package sysctl reads sysctls that are in force in a network namespace, which
-// may differ from namespace to namespace.
+// may differ from namespace to namespace, and which device has which address
+// there.
 package sysctl
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
 	"runtime"
 	"strings"
@@ -30,8 +32,9 @@ type Reader struct {
 }
 
 type values struct {
-	of map[string]string
-	at time.Time
+	of      map[string]string
+	devices map[netip.Addr]string
+	at      time.Time
 }
 
 // NewReader returns a Reader of sysctls with these names, such as
@@ -52,54 +55,66 @@ func (r *Reader) Close() error { return r.resolver.Close() }
 // gone, we may not enter it, or it has no such sysctl. What was read of a
 // namespace that is gone meanwhile stands.
 func (r *Reader) Sysctl(netns uint32, name string) string {
-	v, ok := r.known[netns]
-	if !ok || time.Since(v.at) > fresh {
-		v.at = time.Now()
-		if of, err := r.read(netns); err == nil {
-			v.of = of
-		}
-		if len(r.known) >= maxNamespaces {
-			clear(r.known)
-		}
-		r.known[netns] = v
-	}
-	return v.of[name]
+	return r.values(netns).of[name]
+}
+
+// Device returns the name of the device that has a local address in the network
+// namespace with this inode, as it was up to 10 s ago; "" where that is not
+// known.
+func (r *Reader) Device(netns uint32, local netip.Addr) string {
+	return r.values(netns).devices[local]
 }
 
 // Forget drops what is known of a namespace: if a sysctl is asked for, all are
 // read again, and not known where that fails.
 func (r *Reader) Forget(netns uint32) { delete(r.known, netns) }
 
-func (r *Reader) read(netns uint32) (map[string]string, error) {
+func (r *Reader) values(netns uint32) values {
+	v, ok := r.known[netns]
+	if ok && time.Since(v.at) <= fresh {
+		return v
+	}
+	if now, err := r.read(netns); err == nil {
+		v = now
+	}
+	v.at = time.Now()
+	if len(r.known) >= maxNamespaces {
+		clear(r.known)
+	}
+	r.known[netns] = v
+	return v
+}
+
+func (r *Reader) read(netns uint32) (values, error) {
 	ns, ok := r.resolver.NetNS(netns)
 	if !ok {
-		return nil, fmt.Errorf("network namespace %d is not found", netns)
+		return values{}, fmt.Errorf("network namespace %d is not found", netns)
 	}
 	door, err := ns.Open()
 	if err != nil {
-		return nil, err
+		return values{}, err
 	}
 	defer door.Close()
 	type result struct {
-		of  map[string]string
+		values
 		err error
 	}
 	done := make(chan result)
 	go func() {
-		of, err := r.readThrough(door)
-		done <- result{of, err}
+		v, err := r.readThrough(door)
+		done <- result{v, err}
 	}()
 	got := <-done
-	return got.of, got.err
+	return got.values, got.err
 }
 
 // readThrough reads on a thread that enters the namespace, and ends in it: the
 // goroutine never unlocks it. What /proc/sys/net shows is the namespace of the
 // thread that opens the file.
-func (r *Reader) readThrough(door *os.File) (map[string]string, error) {
+func (r *Reader) readThrough(door *os.File) (values, error) {
 	runtime.LockOSThread()
 	if err := unix.Setns(int(door.Fd()), unix.CLONE_NEWNET); err != nil {
-		return nil, fmt.Errorf("enter the network namespace (needs CAP_SYS_ADMIN): %w", err)
+		return values{}, fmt.Errorf("enter the network namespace (needs CAP_SYS_ADMIN): %w", err)
 	}
 	of := make(map[string]string, len(r.names))
 	for _, name := range r.names {
@@ -108,5 +123,9 @@ func (r *Reader) readThrough(door *os.File) (map[string]string, error) {
 			of[name] = strings.TrimSpace(string(b))
 		}
 	}
-	return of, nil
+	devices, err := devices()
+	if err != nil {
+		devices = nil // the sysctls are worth having without
+	}
+	return values{of: of, devices: devices}, nil
 }

@@ -4,7 +4,10 @@
 // may differ from namespace to namespace.
 package sysctl
 
-import "errors"
+import (
+	"errors"
+	"net/netip"
+)
 
 // A Reader reads nothing here.
 type Reader struct{}
@@ -17,6 +20,9 @@ func (r *Reader) Close() error { return nil }
 
 // Sysctl knows none.
 func (r *Reader) Sysctl(uint32, string) string { return "" }
+
+// Device knows none.
+func (r *Reader) Device(uint32, netip.Addr) string { return "" }
 
 // Forget does nothing.
 func (r *Reader) Forget(uint32) {}
