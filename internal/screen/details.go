@@ -84,6 +84,7 @@ func (d *Display) timeline(v *View) []string {
 		return lines
 	}
 	chart := &render.Timeline{
+		Height:  d.height,
 		Options: render.Options{Color: true, Clock: d.options.Clock, Zone: d.options.Zone},
 		Width:   d.width, ASCII: d.options.ASCII,
 	}
@@ -113,7 +114,7 @@ func (d *Display) group(g *Group) []string {
 	}
 	figures := []string{
 		render.Count(uint64(max(g.Open, 0))) + " open", render.Count(g.Opened) + " seen", render.Count(g.Ended) + " ended",
-		perSecond(g.PerSecond) + " new/s",
+		rateText(g.PerSecond) + " new/s",
 	}
 	if g.Resets > 0 {
 		figures = append(figures, render.Count(g.Resets)+" resets")
@@ -265,7 +266,7 @@ func (d *Display) sentAgain(c *Life, v *View) []string {
 	}
 	head := "sent again: " + render.Count(c.Resent()) + " segments (" + classes(&all) + ")"
 	if c.Episodes > 0 {
-		head += fmt.Sprintf(", %d loss episodes", c.Episodes)
+		head += ", " + several(uint64(c.Episodes), "loss episode")
 		if c.SpuriousEpisodes > 0 {
 			head += fmt.Sprintf(" (%d needless)", c.SpuriousEpisodes)
 		}
@@ -344,13 +345,13 @@ func (d *Display) trouble(v *View) []string {
 	head += ", we are " + roleWord(t.Key.Role) + "  " + render.Process(&t.Owner.Task, 40)
 	lines := []string{paint(bold, head)}
 	add := func(name, text string) { lines = append(lines, named(name, text, d.width)...) }
-	add("count", render.Count(t.Count)+" since "+d.clock(t.First)+", "+perSecond(t.PerSecond)+" a second of late")
+	add("count", render.Count(t.Count)+" since "+d.clock(t.First)+", "+rateText(t.PerSecond)+" a second of late")
 	if v.Query.Tab == Resets {
 		add("cause", causeName(t)+"; docs/resets.md says what it is told by")
 	} else {
 		add("why", classes(&t.Classes))
 		if t.Episodes > 0 {
-			add("loss", fmt.Sprintf("%d episodes, %d of them needless, %s lost", t.Episodes, t.Spurious, lostTime(t)))
+			add("loss", fmt.Sprintf("%s, %d of them needless, %s lost", several(t.Episodes, "episode"), t.Spurious, lostTime(t)))
 		}
 	}
 	most := max(3, d.height/4)

@@ -46,8 +46,12 @@ type Display struct {
 	chosen   any  // the key of that row, which it keeps as others come and go
 	top      int  // first line of the body that is shown
 	moved    bool // the selection was: it is to be in the picture
-	docLines int  // lines of the body
 	docRows  int  // rows that can be selected
+	before   int  // lines before them
+	room     int  // lines that there is room for
+
+	needs   []int // what the columns of a list need
+	needsOf Query // the list: Tab and Focus
 
 	paused     bool
 	help       bool

@@ -94,7 +94,7 @@ func (d *Display) header(v *View, short bool) []string {
 // figures says how much there is, what was lost, what it costs, and what is
 // selected.
 func (d *Display) figures(v *View) string {
-	parts := []string{perSecond(v.EventsPerSecond) + " events/s"}
+	parts := []string{rateText(v.EventsPerSecond) + " events/s"}
 	lost := "lost 0"
 	if v.Lost > 0 {
 		lost = paint(critical, "LOST "+render.Count(v.Lost))
@@ -176,46 +176,47 @@ func (d *Display) tabs(v *View) string {
 // body draws the list, or the details.
 func (d *Display) body(v *View, room int) []string {
 	text := d.details(v)
-	t := v.table()
-	widths := t.layout(d.width - 2)
 	if v.Query.Focus.Kind == OnTimeline || v.Query.Focus.Kind == OnConnection {
 		d.docRows = 0
-		d.docLines = len(text)
 		d.clampTop(len(text), room)
 		return text[d.top:min(d.top+room, len(text))]
 	}
-	rows := d.rowsOf(t)
-	lines := len(text) + 1 + max(rows, 1)
-	if len(text) == 0 { // the head of a list stays where it is
-		d.docRows, d.docLines = rows, rows
-		d.reveal(0, rows, room-1)
-		body := []string{"  " + paint(bold, t.head(widths))}
-		if rows == 0 {
-			return append(body, wrapAll("  "+t.empty, d.width)...)
-		}
-		return append(body, d.drawRows(t, widths, d.top, min(d.top+room-1, rows))...)
+	t := v.table()
+	d.docRows, d.before, d.room = t.len, 0, room-1
+	if len(text) > 0 {
+		d.before, d.room = len(text)+1, room
 	}
-	d.docRows, d.docLines = rows, lines
-	d.reveal(len(text)+1, rows, room)
-	all := append(text, "  "+paint(bold, t.head(widths)))
-	if rows == 0 {
-		all = append(all, "  "+t.empty)
+	d.reveal()
+	from := max(d.top-d.before, 0)
+	to := max(min(d.top+d.room-d.before, t.len), from)
+	widths := d.widths(t, from, to)
+	head := "  " + paint(bold, t.head(widths))
+	var rows []string
+	if t.len == 0 {
+		rows = wrap(t.empty, d.width-2, 0)
+		for i := range rows {
+			rows[i] = "  " + rows[i]
+		}
 	} else {
-		from := max(d.top-len(all), 0)
-		to := min(d.top+room-len(all), rows)
-		if to > from {
-			skipped := from
-			shown := d.drawRows(t, widths, from, to)
-			all = append(all, make([]string, skipped)...)
-			all = append(all, shown...)
-		}
+		rows = d.drawRows(t, widths, from, to)
 	}
+	if len(text) == 0 { // the head of a list stays where it is
+		return append([]string{head}, rows...)
+	}
+	all := append(append(text, head), make([]string, from)...)
+	all = append(all, rows...)
 	return all[min(d.top, len(all)):min(d.top+max(room, 0), len(all))]
 }
 
-func wrapAll(text string, width int) []string { return wrap(text, width, 2) }
-
-func (d *Display) rowsOf(t *table) int { return t.len }
+// widths lays out a table. As long as the list is the same, columns only grow.
+func (d *Display) widths(t *table, from, to int) []int {
+	list := Query{Tab: d.view.Query.Tab, Focus: d.view.Query.Focus}
+	if d.needs == nil || d.needsOf != list || len(d.needs) != len(t.columns) {
+		d.needs, d.needsOf = make([]int, len(t.columns)), list
+	}
+	t.measure(d.needs, from, to)
+	return t.layout(d.width-2, d.needs)
+}
 
 func (d *Display) drawRows(t *table, widths []int, from, to int) (lines []string) {
 	for i := from; i < to; i++ {
@@ -228,29 +229,28 @@ func (d *Display) drawRows(t *table, widths []int, from, to int) (lines []string
 	return lines
 }
 
-// reveal moves the picture so that the selected row, before which there are so
-// many lines, is in it.
-func (d *Display) reveal(before, rows, room int) {
-	if rows == 0 {
+// reveal moves the picture so that the selected row is in it, if it has just been
+// moved.
+func (d *Display) reveal() {
+	if d.docRows == 0 {
 		d.selected = 0
-		d.clampTop(before+1, room)
+		d.clampTop(d.before+1, d.room)
 		return
 	}
-	d.selected = max(0, min(d.selected, rows-1))
-	at := before + d.selected
+	d.selected = max(0, min(d.selected, d.docRows-1))
 	if d.moved {
-		if at >= d.top+room {
-			d.top = at - room + 1
-		}
-		if at < d.top {
-			d.top = at
-		}
-		if d.selected == 0 && at < room {
-			d.top = 0
-		}
+		at := d.before + d.selected
+		d.top = max(min(d.top, at), at-d.room+1)
 	}
 	d.moved = false
-	d.clampTop(before+rows, room)
+	d.clampTop(d.before+d.docRows, d.room)
+}
+
+// hidden reports whether the selected row is not in the picture: there is much
+// text above.
+func (d *Display) hidden() bool {
+	at := d.before + d.selected
+	return at < d.top || at >= d.top+d.room
 }
 
 func (d *Display) clampTop(lines, room int) { d.top = max(0, min(d.top, lines-room)) }
@@ -274,11 +274,14 @@ func (d *Display) footer(v *View) string {
 		keys = "Enter its connections  Esc back  y command  ? help  q quit"
 	}
 	if d.width < 60 {
-		keys = "/ filter s sort ? help q quit"
+		keys = "/ filter  s sort  ? help  q quit"
 	}
 	where := ""
 	if t := v.Query.Focus.Kind; t != OnTimeline && t != OnConnection && v.Total > 0 {
-		where = fmt.Sprintf("%s of %s by %s", render.Count(uint64(d.selected+1)), render.Count(uint64(v.Total)), v.Query.order())
+		where = fmt.Sprintf("%s of %s", render.Count(uint64(d.selected+1)), render.Count(uint64(v.Total)))
+		if t == OnList || t == OnGroup {
+			where += " by " + v.Query.order()
+		}
 		if v.Query.Reverse {
 			where += ", reversed"
 		}

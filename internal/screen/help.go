@@ -29,7 +29,6 @@ func (d *Display) helpText() []string {
 		}
 		lines = append(lines, helpEntry(h.key, h.what, d.width)...)
 	}
-	d.docLines = len(lines)
 	room := d.height - 1
 	d.helpTop = max(0, min(d.helpTop, len(lines)-room))
 	lines = lines[d.helpTop:min(d.helpTop+room, len(lines))]

@@ -65,7 +65,7 @@ func (d *Display) open(t Tab) {
 // show asks for something else, and begins at its first row.
 func (d *Display) show(q Query) {
 	d.query = q
-	d.selected, d.chosen, d.top, d.moved = 0, nil, 0, true
+	d.selected, d.chosen, d.top, d.moved = 0, nil, 0, false
 	d.ask()
 }
 
@@ -207,7 +207,7 @@ func (d *Display) move(name string) {
 	if d.view == nil {
 		return
 	}
-	if d.docRows == 0 || by < 0 && d.selected == 0 {
+	if d.docRows == 0 || by < 0 && d.selected == 0 || d.hidden() {
 		d.top += by // the text above the rows; draw puts it right
 		return
 	}

@@ -49,7 +49,7 @@ func (d *Display) strip(v *View, short bool) []string {
 func (d *Display) state(c *StateCount, width int) string {
 	now, change := number(uint64(max(c.Now, 0)), 7), ""
 	if c.State == tcp.Close { // which no socket that is seen is in
-		now = perSecond(float64(c.PerSecond)) + "/s"
+		now = rateText(float64(c.PerSecond)) + "/s"
 	} else if c.Known && c.Change != 0 {
 		change = fmt.Sprintf("%+d", c.Change)
 		if len(change) > 6 {
@@ -66,7 +66,7 @@ func (d *Display) state(c *StateCount, width int) string {
 	text += paint(faint, right(change, 7))
 	used := 11 + 8 + 7 + 1
 	if width >= 60 {
-		text += paint(faint, right(perSecond(float64(c.PerSecond))+"/s in", 11))
+		text += paint(faint, right(rateText(float64(c.PerSecond))+"/s in", 11))
 		used += 11
 	}
 	text += " " + paint(stateStyles[c.State], spark(c.Past, min(width-used, historySeconds), d.options.ASCII))

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"charm.land/lipgloss/v2"
+	"github.com/charmbracelet/x/ansi"
 )
 
 // A column of a table on the screen.
@@ -34,12 +35,27 @@ type table struct {
 	empty string // what to say where there are no rows
 }
 
-// layout gives each column its width, 0 where there is no room for it.
-func (t *table) layout(width int) []int {
+// measure widens what each column needs for some rows, and its title.
+func (t *table) measure(needs []int, from, to int) {
+	most := make([]int, len(t.columns))
+	for i := range t.columns {
+		most[i] = t.columns[i].most
+		needs[i] = max(needs[i], len(t.columns[i].title))
+	}
+	for row := from; row < to; row++ {
+		for i, c := range t.cells(row, most) {
+			needs[i] = max(needs[i], min(ansi.StringWidth(c.text), most[i]))
+		}
+	}
+}
+
+// layout gives each column its width, 0 where there is no room for it, and none
+// more than it needs.
+func (t *table) layout(width int, needs []int) []int {
 	widths := make([]int, len(t.columns))
 	left := width
 	for i := range t.columns {
-		widths[i] = t.columns[i].least
+		widths[i] = min(t.columns[i].least, needs[i])
 		left -= widths[i] + 1
 	}
 	left++ // no gap behind the last
@@ -59,7 +75,7 @@ func (t *table) layout(width int) []int {
 	for grown := true; grown && left > 0; {
 		grown = false
 		for i := range t.columns {
-			if left > 0 && widths[i] > 0 && widths[i] < t.columns[i].most {
+			if left > 0 && widths[i] > 0 && widths[i] < needs[i] {
 				widths[i]++
 				left--
 				grown = true

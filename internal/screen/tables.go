@@ -36,8 +36,8 @@ func (v *View) findingTable() *table {
 	return &table{
 		columns: []column{
 			{title: "SEVERITY", least: 8, most: 8},
-			{title: "RULE", least: 12, most: 25},
-			{title: "PROCESS", least: 9, most: 20, drop: 1},
+			{title: "RULE", least: 14, most: 25},
+			{title: "PROCESS", least: 10, most: 20, drop: 1},
 			{title: "COUNT", least: 6, most: 7, right: true, drop: 2},
 			{title: "LAST", least: 6, most: 7, right: true, drop: 3},
 			{title: "WHAT", least: 14, most: 200, drop: 4},
@@ -64,9 +64,9 @@ func (v *View) findingTable() *table {
 func (v *View) connTable() *table {
 	return &table{
 		columns: []column{
-			{title: "STATE", least: 11, most: 11},
+			{title: "STATE", least: 11, most: 17},
 			{title: "FOR", least: 7, most: 9, right: true},
-			{title: "PROCESS", least: 9, most: 22, drop: 5},
+			{title: "PROCESS", least: 12, most: 24, drop: 5},
 			{title: "LOCAL", least: 14, most: 47, drop: 3},
 			{title: "", least: 2, most: 2, drop: 4},
 			{title: "REMOTE", least: 16, most: 47},
@@ -86,20 +86,22 @@ func (v *View) connTable() *table {
 func (v *View) connCells(i int, w []int) []cell {
 	c := &v.Conns[i]
 	state, st := c.State.String(), stateStyles[c.State]
-	length, known := v.Now.Sub(c.Since), c.SinceKnown
 	life := v.Now.Sub(c.Opened)
 	if c.Closed != 0 {
 		state, st = orDash(c.End.String()), plain
-		length, known = v.Now.Sub(c.Closed), true
 		life = c.Closed.Sub(c.Opened)
 	}
 	cookie := strconv.FormatUint(c.ID.Cookie, 16)
 	if c.ID.Cookie&pseudoBit != 0 {
 		cookie = "-"
 	}
+	stay := span(v.Now.Sub(c.Since), c.SinceKnown)
+	if c.Closed != 0 {
+		stay = "ended"
+	}
 	return []cell{
 		{state, st},
-		{span(length, known), plain},
+		{stay, plain},
 		{render.Process(&c.Process, w[2]), plain},
 		{cutLeft(render.Endpoint(c.Local), w[3]), plain},
 		{arrow(c.Role), faint},

@@ -89,6 +89,22 @@ func perSecond(r float64) string {
 	return number(uint64(r+0.5), 6)
 }
 
+// rateText spells a rate in a sentence.
+func rateText(r float64) string {
+	if s := perSecond(r); s != "-" {
+		return s
+	}
+	return "0"
+}
+
+// several spells a number of things.
+func several(n uint64, one string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return render.Count(n) + " " + one + "s"
+}
+
 // span spells a time of which the begin may not be known.
 func span(d time.Duration, known bool) string {
 	s := render.Duration(max(d, 0))
