@@ -139,3 +139,23 @@ func parseSize(s string) (uint64, error) {
 
 func (z size) String() string { return "" }
 func (z size) Type() string   { return "size" }
+
+// A bytesFlag is a size of a file.
+type bytesFlag struct{ n uint64 }
+
+const minFile = 64 << 10
+
+func (b *bytesFlag) Set(s string) error {
+	v, err := parseSize(s)
+	if err != nil {
+		return err
+	}
+	if v < minFile {
+		return fmt.Errorf("%q is too small; write a size from 64KiB, such as 100MB", s)
+	}
+	b.n = v
+	return nil
+}
+
+func (b *bytesFlag) String() string { return "" }
+func (b *bytesFlag) Type() string   { return "size" }

@@ -18,10 +18,12 @@ import (
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/filter"
 	"github.com/tcptrace/tcptrace/internal/probe"
+	"github.com/tcptrace/tcptrace/internal/recording"
 	"github.com/tcptrace/tcptrace/internal/trace"
 )
 
-// live holds what every command that traces the running kernel takes.
+// live holds what every command takes that traces the running kernel, or reads
+// recordings of it.
 type live struct {
 	output
 	filter   filter.Filter
@@ -29,17 +31,38 @@ type live struct {
 	count    uint64
 	probe    probe.Options
 	cmdline  bool
-	every    bool // see trace.Options
-	audit    bool // see auditFlag
+	every    bool     // see trace.Options
+	from     []string // recordings to read instead
+	save     string   // a recording to make as well
+	saving   recording.FileOptions
+	progress *progress // of the recording; nil: none is shown
+	audit    bool      // see auditFlag
 	meter    *audit.Meter
 	clock    event.Clock // of the source
+	capture  *capture    // nil: nothing is recorded
+
+	// What a sink may keep as it is made: the time of what it is shown, which
+	// is the only clock that it may ask, and what it is shown from, nil where
+	// that is the kernel.
+	now     func() event.Time
+	playing *recording.Recording
 }
+
+// A newSink makes the sink that a command writes to. Where several recordings
+// are read there is one for each, and out says of which its lines are.
+type newSink func(out io.Writer, clock event.Clock) trace.Sink
+
+// A finisher is a sink that has something to write when its source is at its
+// end, or has failed.
+type finisher interface{ finish() error }
 
 var hookNames = []string{probe.HooksFentry, probe.HooksTimers}
 
 // groups returns the flags, those of the command itself behind the output's.
 func (l *live) groups(own *pflag.FlagSet) []flagGroup {
 	out := newFlagSet()
+	fromFlag(out, &l.from)
+	out.StringVar(&l.save, "record", "", "also save what is seen to this `FILE`, for --from; see \"tcptrace record --help\"")
 	l.durationFlag(out)
 	out.Var(number{&l.count}, "count", "stop after `N` records")
 	cmdlineFlag(out, &l.cmdline)
@@ -76,46 +99,136 @@ func (l *live) advanced() *pflag.FlagSet {
 }
 
 // run traces until the user, the duration, the count or the reader of our
-// output ends it.
-func (l *live) run(cmd *cobra.Command, newSink func(out io.Writer, clock event.Clock) trace.Sink) (trace.Summary, error) {
+// output ends it, or reads recordings to their end. With a nil build it does
+// nothing but record.
+func (l *live) run(cmd *cobra.Command, build newSink) (trace.Summary, error) {
 	if err := l.checkAudit(); err != nil {
 		return trace.Summary{}, err
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	if len(l.from) > 0 {
+		return l.replay(cmd, build)
+	}
+	ctx, stop := interruptible(cmd.OutOrStdout())
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends it at once
-	ctx, broken := watchReader(ctx, cmd.OutOrStdout())
-	defer broken(nil)
-
 	labels, unlabeled := newLabeler(l.cmdline)
 	if unlabeled == nil {
 		defer labels.Close()
 	}
 	l.probe.Filter = l.filter
-	var source *probe.Source
-	t := trace.New(trace.Options{
-		Filter: l.filter, Duration: l.duration, Count: l.count, Now: monotonic, Label: labels.label, Every: l.every,
-		Sparse: l.probe.FiltersProcesses(),
-		Ready:  func() { l.ready(cmd.ErrOrStderr(), source.Capabilities()) },
-	})
-	l.probe.OnBatch = t.Batch
-	source, err := probe.Open(l.probe)
-	if err != nil {
-		return trace.Summary{}, &unableError{err}
+	if l.save != "" {
+		var err error
+		if l.capture, err = newCapture(l.save, l.saving); err != nil {
+			return trace.Summary{}, err
+		}
+		l.capture.progress = l.progress
+		ctx, l.capture.cancel = context.WithCancel(ctx)
+		defer l.capture.cancel()
 	}
-	if unlabeled != nil {
-		return trace.Summary{}, errors.Join(unlabeled, source.Close())
-	}
-	metered, err := l.metered(source)
-	if err != nil {
-		return trace.Summary{}, errors.Join(err, source.Close())
-	}
-	summary, err := t.Run(ctx, metered, newSink(cmd.OutOrStdout(), source.Clock()))
-	err = errors.Join(err, source.Close())
+	summary, err := l.trace(ctx, cmd, build, labels, unlabeled)
 	if err == nil && errors.Is(context.Cause(ctx), errNoReader) {
 		err = errNoReader
 	}
 	return summary, err
+}
+
+// interruptible returns a context that ends when the user wants that, or nobody
+// reads our output any more.
+func interruptible(out io.Writer) (ctx context.Context, stop func()) {
+	ctx, end := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, end) // a second Ctrl-C ends it at once
+	ctx, broken := watchReader(ctx, out)
+	return ctx, func() {
+		broken(nil)
+		end()
+	}
+}
+
+func (l *live) trace(ctx context.Context, cmd *cobra.Command, build newSink, labels *labeler, unlabeled error) (trace.Summary, error) {
+	var source *probe.Source
+	var latched event.Time // of the batch under way
+	l.now = func() event.Time { return latched }
+	var t tracer = &bare{duration: l.duration, ready: func() { l.ready(cmd.ErrOrStderr(), source.Capabilities()) }}
+	if build != nil {
+		t = trace.New(trace.Options{
+			Filter: l.filter, Duration: l.duration, Count: l.count, Now: l.now, Every: l.every,
+			Sparse: l.probe.FiltersProcesses(),
+			Ready:  func() { l.ready(cmd.ErrOrStderr(), source.Capabilities()) },
+		})
+	}
+	l.probe.OnBatch = func() {
+		// A recording holds this time too, and whole milliseconds are short there.
+		latched = monotonic() / event.Time(time.Millisecond) * event.Time(time.Millisecond)
+		t.Batch()
+		if l.capture != nil {
+			l.capture.tick(latched)
+		}
+	}
+	source, err := probe.Open(l.probe)
+	if err != nil {
+		err = &unableError{err}
+	} else if unlabeled != nil {
+		err = errors.Join(unlabeled, source.Close())
+	}
+	if err != nil {
+		if l.capture != nil {
+			l.capture.abandon()
+		}
+		return trace.Summary{}, err
+	}
+	summary, err := l.traceFrom(ctx, cmd, build, t, source, labels)
+	if l.capture != nil {
+		err = errors.Join(err, l.capture.end())
+	}
+	return summary, errors.Join(err, source.Close())
+}
+
+// An attacher is a sink that asks what traces, before anything is read.
+type attacher interface {
+	attach(*trace.Trace, *probe.Source)
+}
+
+// A tracer runs a source into a sink: a trace.Trace, or what only records.
+type tracer interface {
+	Run(ctx context.Context, source trace.Source, sink trace.Sink) (trace.Summary, error)
+	Batch()
+}
+
+// traceFrom traces from a source that is open.
+func (l *live) traceFrom(ctx context.Context, cmd *cobra.Command, build newSink, t tracer, source *probe.Source, labels *labeler) (trace.Summary, error) {
+	from, err := l.metered(source)
+	if err != nil {
+		return trace.Summary{}, err
+	}
+	if l.capture == nil {
+		from = tapped{from, func(ev *event.Event, handle event.Handler) {
+			if ev.Task.Known() {
+				ev.Task.Label = labels.label(&ev.Task, ev.Time)
+			}
+			handle(ev)
+		}}
+	} else {
+		if err := l.capture.begin(ctx, l, source, labels.label, cmd.ErrOrStderr()); err != nil {
+			return trace.Summary{}, err
+		}
+		from = l.capture.tap(from, labels.label)
+	}
+	if build == nil {
+		return t.Run(ctx, from, nil)
+	}
+	sink := build(cmd.OutOrStdout(), source.Clock())
+	if a, ok := sink.(attacher); ok {
+		a.attach(t.(*trace.Trace), source)
+	}
+	summary, err := t.Run(ctx, from, sink)
+	return summary, errors.Join(err, finish(sink))
+}
+
+// finish has a sink write what it writes at the end.
+func finish(sink trace.Sink) error {
+	if f, ok := sink.(finisher); ok {
+		return f.finish()
+	}
+	return nil
 }
 
 // errNoReader ends a trace whose output nobody reads any more, as that of

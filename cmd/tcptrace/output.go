@@ -36,6 +36,9 @@ func (o *output) colored(out io.Writer) bool {
 	case "never":
 		return false
 	}
+	if w, ok := out.(*hostWriter); ok {
+		out = w.hosts.under
+	}
 	f, ok := out.(*os.File)
 	return ok && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && term.IsTerminal(int(f.Fd()))
 }

@@ -17,7 +17,13 @@ type lines struct {
 	scratch []byte
 }
 
-func newLines(out io.Writer) lines { return lines{out: bufio.NewWriterSize(out, 64<<10)} }
+func newLines(out io.Writer) lines {
+	size := 64 << 10
+	if _, ok := out.(*hostWriter); ok {
+		size = 16 // each line at once: those of several hosts are in order of time
+	}
+	return lines{out: bufio.NewWriterSize(out, size)}
+}
 
 // write hands on scratch. The error that a write may have, Flush returns.
 func (l *lines) write() { _, _ = l.out.Write(l.scratch) }

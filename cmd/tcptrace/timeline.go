@@ -75,23 +75,12 @@ then one of type "timeline_process" for each process: connections, open, roles, 
 }
 
 func (t *timelineCommand) run(cmd *cobra.Command) error {
-	var sink interface {
-		trace.Sink
-		finish() error
-	}
 	summary, err := t.live.run(cmd, func(out io.Writer, clock event.Clock) trace.Sink {
 		if t.format == "json" {
-			sink = newTimelineJSON(t, out, clock)
-		} else {
-			sink = newTimelineSink(t, out, clock)
+			return newTimelineJSON(t, out, clock)
 		}
-		return sink
+		return newTimelineSink(t, out, clock)
 	})
-	if sink != nil {
-		if failed := sink.finish(); err == nil {
-			err = failed
-		}
-	}
 	if err != nil {
 		return err
 	}

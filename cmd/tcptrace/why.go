@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"io"
 
 	"github.com/spf13/cobra"
@@ -72,18 +71,19 @@ func (w *why) run(cmd *cobra.Command) error {
 	look := &processes{}
 	defer look.Close()
 	w.probe.Errors = !w.noCalls
-	var sink *whySink
 	summary, err := w.live.run(cmd, func(out io.Writer, clock event.Clock) trace.Sink {
 		options := diagnose.Options{Processes: look}
 		if settings != nil {
 			options.Settings = settings
 		}
-		sink = newWhySink(w, out, clock, diagnose.New(options))
-		return sink
+		switch {
+		case w.playing != nil:
+			options = diagnose.Options{Settings: w.playing, Processes: w.playing}
+		case w.capture != nil: // which keeps what it answers
+			options = diagnose.Options{Settings: w.capture.survey, Processes: w.capture.survey}
+		}
+		return newWhySink(w, out, clock, diagnose.New(options))
 	})
-	if sink != nil {
-		err = errors.Join(err, sink.finish())
-	}
 	if err != nil {
 		return err
 	}

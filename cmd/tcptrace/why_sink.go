@@ -22,6 +22,7 @@ type whySink struct {
 	engine *diagnose.Engine
 	text   *render.Findings // nil: JSON
 	clock  event.Clock
+	now    func() event.Time
 	quiet  bool
 	begin  event.Time // when Flush was called first
 	end    event.Time // the present: when Flush was called last, or a later change
@@ -33,7 +34,7 @@ type whySink struct {
 const tellEvery = 50 * time.Millisecond
 
 func newWhySink(w *why, out io.Writer, clock event.Clock, engine *diagnose.Engine) *whySink {
-	s := &whySink{lines: newLines(out), engine: engine, clock: clock, quiet: w.quiet}
+	s := &whySink{lines: newLines(out), engine: engine, clock: clock, now: w.now, quiet: w.quiet}
 	if w.format != "json" {
 		s.text = &render.Findings{Options: render.Options{Color: w.colored(out), Clock: clock}, Width: outputWidth(out)}
 	}
@@ -59,7 +60,7 @@ func (s *whySink) Show(c *conn.Change) bool {
 
 // Flush lets time pass, which makes findings too.
 func (s *whySink) Flush() error {
-	s.end = monotonic()
+	s.end = s.now()
 	if s.begin == 0 {
 		s.begin = s.end
 	}

@@ -93,9 +93,7 @@ const (
 	colNetNSName // a string
 	colSysctls   // how many, then two strings each
 
-	colParent
-	colStarted
-	colProcessNetNS
+	colStarted // of a process
 
 	colSocketInode // signed, from the one before
 	colSocketRecvQ
@@ -111,6 +109,8 @@ const (
 	colSocketMoreHolders
 	colSocketHolders // how many
 	colHolderFD      // of each
+
+	colDescriptors // a process, how many it has, and of each the descriptor
 
 	numColumns
 )

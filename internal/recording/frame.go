@@ -22,8 +22,8 @@ const (
 	magic      = "tcptrace recording\n"
 	fileHead   = 8 + len(magic) + 1
 	headBytes  = 48 // of a block's head, without the 8 of the skippable frame
-	maxPayload = 16 << 20
-	maxRaw     = 32 << 20
+	maxPayload = 12 << 20
+	maxRaw     = 12 << 20
 	maxRows    = 1 << 17
 )
 

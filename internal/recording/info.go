@@ -62,10 +62,21 @@ type Namespace struct {
 	Sysctls map[string]string
 }
 
-// A Process is one that was there as the recording began.
+// A Process is one that held a socket as the recording began.
 type Process struct {
 	Task    event.Task
-	Parent  uint32        // its pid; 0 where it has none, or it is not known
-	Started time.Duration // when it was forked, on CLOCK_BOOTTIME, in whole 10 ms
-	NetNS   uint32        // 0 where not known
+	Started time.Duration // when it was forked, on CLOCK_BOOTTIME, in whole 10 ms; 0 where not known
+}
+
+// Descriptors are those that a process had of TCP sockets, as somebody asked for
+// them at this place of the recording.
+type Descriptors struct {
+	PID  uint32
+	Held []Descriptor
+}
+
+// A Descriptor leads to a socket.
+type Descriptor struct {
+	Socket event.ID
+	FD     uint32
 }

@@ -17,23 +17,25 @@ import (
 type EntryKind uint8
 
 const (
-	EventEntry     EntryKind = iota + 1
-	TickEntry                // Now
-	NamespaceEntry           // Namespace
-	ProcessEntry             // Process
-	SnapshotEntry            // Now: the sockets that follow are of this moment
-	SocketEntry              // Socket
+	EventEntry       EntryKind = iota + 1
+	TickEntry                  // Now
+	NamespaceEntry             // Namespace
+	ProcessEntry               // Process
+	SnapshotEntry              // Now: the sockets that follow are of this moment
+	SocketEntry                // Socket
+	DescriptorsEntry           // Descriptors
 )
 
 // An Entry is one thing that was recorded. What it points to is valid until the
 // next one is read, but for strings and labels.
 type Entry struct {
-	Kind      EntryKind
-	Event     event.Event // its Task.Label is the same pointer for the same contents
-	Now       event.Time
-	Namespace Namespace
-	Process   Process
-	Socket    census.Socket
+	Kind        EntryKind
+	Event       event.Event // its Task.Label is the same pointer for the same contents
+	Now         event.Time
+	Namespace   Namespace
+	Process     Process
+	Socket      census.Socket
+	Descriptors Descriptors
 }
 
 // A DamageError says that a recording cannot be read to its end.
@@ -179,6 +181,9 @@ func (r *Reader) row() bool {
 	case rowSocket:
 		e.Kind = SocketEntry
 		b.socketRow(s, &e.Socket)
+	case rowDescriptors:
+		e.Kind = DescriptorsEntry
+		b.descriptorsRow(&e.Descriptors)
 	case rowInfo:
 		return b.infoRow(&Info{}) == nil && false
 	default:

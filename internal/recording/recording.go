@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/tcptrace/tcptrace/internal/census"
+	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
 )
 
@@ -31,8 +32,10 @@ type Recording struct {
 	spaces   map[uint32]Namespace
 	people   map[uint32]Process
 	snapshot *census.Census
-	turn     *turn // nil: it is alone
+	held     map[uint32][]Descriptor // by pid
+	turn     *turn                   // nil: it is alone
 	ended    bool
+	stopped  bool
 	good     event.Time
 	unknown  uint64
 }
@@ -83,7 +86,7 @@ func (p *part) next() (*Entry, error) {
 // newRecording takes parts in their order, and reads what precedes the events
 // of the first.
 func newRecording(parts []*part) *Recording {
-	r := &Recording{parts: parts, info: *parts[0].reader.Info(), spaces: map[uint32]Namespace{}, people: map[uint32]Process{}}
+	r := &Recording{parts: parts, info: *parts[0].reader.Info(), spaces: map[uint32]Namespace{}, people: map[uint32]Process{}, held: map[uint32][]Descriptor{}}
 	first := parts[0]
 	for {
 		e, err := first.next()
@@ -114,6 +117,10 @@ func (r *Recording) Begun() event.Time { return r.begun }
 // Ended reports, once Run has returned, whether who recorded ended in order.
 func (r *Recording) Ended() bool { return r.ended }
 
+// Stopped reports, once Run has returned, whether it did so before the
+// recording's end, as it was asked to.
+func (r *Recording) Stopped() bool { return r.stopped }
+
 // Good returns, once Run has returned, up to when the recording is good.
 func (r *Recording) Good() event.Time { return r.good }
 
@@ -127,6 +134,32 @@ func (r *Recording) Sysctl(netns uint32, name string) string { return r.spaces[n
 
 // Forget does nothing: what was recorded stands.
 func (r *Recording) Forget(uint32) {}
+
+// Descriptors hands over the descriptors that a process had of TCP sockets, as
+// far as known at this place of the recording: as they were last asked for, or
+// else as the recording began. Recording is a diagnose.Processes.
+func (r *Recording) Descriptors(pid uint32, each func(socket event.ID, fd uint32)) {
+	if held, ok := r.held[pid]; ok {
+		for _, h := range held {
+			each(h.Socket, h.FD)
+		}
+		return
+	}
+	if r.snapshot == nil {
+		return
+	}
+	for i := range r.snapshot.Sockets {
+		s := &r.snapshot.Sockets[i]
+		if len(s.Holders) == 0 && s.Via == conn.ViaSnapshot && s.Owner.PID == pid {
+			each(s.ID, s.FD)
+		}
+		for _, h := range s.Holders {
+			if h.PID == pid {
+				each(s.ID, h.FD)
+			}
+		}
+	}
+}
 
 // Namespaces returns the names of the network namespaces that have one, as
 // known at this place of the recording.
@@ -179,6 +212,7 @@ func (r *Recording) Run(ctx context.Context, handle event.Handler) error {
 			err = nil // who recorded was killed, but then went on
 		}
 		if done || err != nil {
+			r.stopped = err == nil
 			return err
 		}
 	}
@@ -212,7 +246,7 @@ func (r *Recording) play(ctx context.Context, p *part, handle event.Handler) (do
 			if r.OnBatch != nil {
 				r.OnBatch()
 			}
-		case NamespaceEntry:
+		case NamespaceEntry, DescriptorsEntry:
 			r.learn(e)
 		}
 	}
@@ -243,6 +277,8 @@ func (r *Recording) learn(e *Entry) {
 		if r.snapshot == nil {
 			r.snapshot = &census.Census{Time: e.Now}
 		}
+	case DescriptorsEntry:
+		r.held[e.Descriptors.PID] = e.Descriptors.Held
 	case SocketEntry:
 		if r.snapshot != nil {
 			r.snapshot.Sockets = append(r.snapshot.Sockets, e.Socket)

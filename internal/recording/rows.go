@@ -57,12 +57,19 @@ func (b *block) infoRow(info *Info) error {
 	return nil
 }
 
+// maxSysctls bounds those of a namespace.
+const maxSysctls = 4096
+
 func (b *block) namespaceRow(n *Namespace) {
 	b.begin(rowNamespace, 0, 0)
 	number(&b.coder, colNetNS, &n.NetNS)
 	b.string(colNetNSName, &n.Name)
 	count := uint64(len(n.Sysctls))
 	number(&b.coder, colSysctls, &count)
+	if count > maxSysctls {
+		b.fail()
+		return
+	}
 	if b.writing {
 		for _, name := range slices.Sorted(maps.Keys(n.Sysctls)) {
 			value := n.Sysctls[name]
@@ -86,9 +93,7 @@ func (b *block) namespaceRow(n *Namespace) {
 func (b *block) processRow(p *Process) {
 	b.begin(rowProcess, 0, hasTask)
 	b.task(&p.Task)
-	number(&b.coder, colParent, &p.Parent)
 	signed(&b.coder, colStarted, &p.Started)
-	number(&b.coder, colProcessNetNS, &p.NetNS)
 }
 
 func (b *block) snapshotRow(at *event.Time) {
@@ -153,5 +158,32 @@ func (b *block) holders(v *census.Socket) {
 		b.task(&t)
 		*h = census.Holder{PID: t.PID, UID: t.UID, Comm: t.Comm, FD: h.FD}
 		number(&b.coder, colHolderFD, &h.FD)
+	}
+}
+
+// maxDescriptors bounds those of a process; what is more is left out.
+const maxDescriptors = 1 << 16
+
+func (b *block) descriptorsRow(d *Descriptors) {
+	b.begin(rowDescriptors, 0, 0)
+	if b.writing && len(d.Held) > maxDescriptors {
+		d.Held = d.Held[:maxDescriptors]
+	}
+	number(&b.coder, colDescriptors, &d.PID)
+	count := uint64(len(d.Held))
+	number(&b.coder, colDescriptors, &count)
+	if !b.writing {
+		if count > min(maxDescriptors, uint64(len(b.data[colDescriptors]))) {
+			b.fail()
+			return
+		}
+		d.Held = make([]Descriptor, count)
+	}
+	for i := range d.Held {
+		h := &d.Held[i]
+		ev := event.Event{ID: h.Socket}
+		b.newSocket(&ev)
+		*h = Descriptor{Socket: ev.ID, FD: h.FD}
+		number(&b.coder, colDescriptors, &h.FD)
 	}
 }

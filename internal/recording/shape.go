@@ -15,11 +15,12 @@ const (
 	rowProcess
 	rowSnapshot
 	rowSocket
+	rowDescriptors
 )
 
 var rowNames = map[kind]string{
 	rowTick: "@tick", rowInfo: "@info", rowNamespace: "@namespace", rowProcess: "@process",
-	rowSnapshot: "@snapshot", rowSocket: "@socket",
+	rowSnapshot: "@snapshot", rowSocket: "@socket", rowDescriptors: "@descriptors",
 }
 
 // What a row has beside its kind, cause, states and call. The numbers are part

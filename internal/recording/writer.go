@@ -21,32 +21,43 @@ const (
 // A Writer makes a recording. One goroutine uses it. Its error is sticky: what
 // was written until then is good, and Flush and Close return it.
 type Writer struct {
-	out     io.Writer
+	emit    func(h *head, payload []byte) error // takes a block
 	encoder *zstd.Encoder
 	block   block
 	head    head
 	any     bool // the block has a time
 	raw     []byte
-	frame   []byte
-	written uint64
+	payload []byte
 	err     error
 }
 
 // NewWriter begins a recording of a host. Nothing is written before Flush, or
 // until a block is full.
 func NewWriter(out io.Writer, info Info) (*Writer, error) {
+	w, err := newWriter((&stream{out: out}).write)
+	if err != nil {
+		return nil, err
+	}
+	return w, w.info(&info)
+}
+
+func newWriter(emit func(*head, []byte) error) (*Writer, error) {
 	encoder, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest),
 		zstd.WithEncoderCRC(true))
 	if err != nil {
 		return nil, fmt.Errorf("prepare to compress: %w", err)
 	}
-	w := &Writer{out: out, encoder: encoder, block: block{coder: coder{writing: true}}, frame: appendFileHead(nil)}
+	w := &Writer{emit: emit, encoder: encoder, block: block{coder: coder{writing: true}}}
 	w.block.reset()
-	if err := w.block.infoRow(&info); err != nil {
-		return nil, err
-	}
-	w.block.rows++
 	return w, nil
+}
+
+func (w *Writer) info(info *Info) error {
+	if err := w.block.infoRow(info); err != nil {
+		return err
+	}
+	w.row()
+	return nil
 }
 
 // Event takes in an event, which it does not keep.
@@ -67,12 +78,20 @@ func (w *Writer) Tick(now event.Time) {
 func (w *Writer) Namespace(n *Namespace) {
 	w.block.namespaceRow(n)
 	w.row()
+	w.long()
 }
 
 // Process takes in a process.
 func (w *Writer) Process(p *Process) {
 	w.block.processRow(p)
 	w.row()
+}
+
+// Descriptors takes in those of a process.
+func (w *Writer) Descriptors(d *Descriptors) {
+	w.block.descriptorsRow(d)
+	w.row()
+	w.long()
 }
 
 // Snapshot takes in every socket of one moment: what the kernel's tables say.
@@ -100,7 +119,14 @@ func (w *Writer) row() {
 	if w.err != nil {
 		w.block.reset() // nothing more can be written
 	}
-	if w.block.rows >= blockRows || w.block.rows%256 == 0 && w.block.size() >= blockBytes {
+	if w.block.rows >= blockRows || w.block.rows%256 == 0 {
+		w.long()
+	}
+}
+
+// long ends a block that is full, where a row may have been a long one.
+func (w *Writer) long() {
+	if w.block.rows >= blockRows || w.block.size() >= blockBytes {
 		_ = w.Flush() // the error is kept
 	}
 }
@@ -130,26 +156,40 @@ func (w *Writer) Close() error {
 	return w.end()
 }
 
-// Written returns how many bytes were written: all of them are good.
-func (w *Writer) Written() uint64 { return w.written }
-
 func (w *Writer) end() error {
 	w.raw = w.block.appendColumns(w.raw[:0])
-	at := len(w.frame)
-	payload := w.encoder.EncodeAll(w.raw, nil)
-	w.head.rows, w.head.raw, w.head.payload = uint32(w.block.rows), uint32(len(w.raw)), uint32(len(payload))
-	w.head.sum = crc32.Checksum(payload, checksum)
-	w.frame = append(w.head.append(w.frame[:at]), payload...)
-	n, err := w.out.Write(w.frame)
+	w.payload = w.encoder.EncodeAll(w.raw, w.payload[:0])
+	w.head.rows, w.head.raw, w.head.payload = uint32(w.block.rows), uint32(len(w.raw)), uint32(len(w.payload))
+	w.head.sum = crc32.Checksum(w.payload, checksum)
+	w.err = w.emit(&w.head, w.payload)
+	w.head, w.any = head{}, false
+	w.block.reset()
+	return w.err
+}
+
+// A stream is a file, or another place that blocks are written to one after the
+// other.
+type stream struct {
+	out     io.Writer
+	number  uint32 // of the next block
+	written uint64 // bytes, all of them good
+	frame   []byte
+}
+
+// write writes a block, in one piece.
+func (s *stream) write(h *head, payload []byte) error {
+	s.frame = s.frame[:0]
+	if s.number == 0 {
+		s.frame = appendFileHead(s.frame)
+	}
+	h.number = s.number
+	s.frame = append(h.append(s.frame), payload...)
+	n, err := s.out.Write(s.frame)
 	if err != nil {
-		w.err = err
 		return err
 	}
-	w.written += uint64(n)
-	w.frame = w.frame[:0]
-	w.head = head{number: w.head.number + 1}
-	w.any = false
-	w.block.reset()
+	s.written += uint64(n)
+	s.number++
 	return nil
 }
 
