@@ -51,6 +51,12 @@ func report(err error, stderr io.Writer) int {
 	}
 	text := strings.Join(strings.Fields(err.Error()), " ")
 	status := exitFailed
+	if own := (*statusError)(nil); errors.As(err, &own) {
+		if own.err == nil {
+			return own.status
+		}
+		status = own.status
+	}
 	for _, missing := range []error{probe.ErrPrivileges, snapshot.ErrPrivileges} {
 		if errors.Is(err, missing) {
 			text = missing.Error()

@@ -18,7 +18,7 @@ const maxTimes = 1 << 22
 type Judge struct {
 	cases   []*trial
 	lost    uint64
-	missing uint64
+	partial uint64 // connections that began before our eyes, and of which an event is missing
 }
 
 // A trial is one assertion with what was seen of its subject.
@@ -57,8 +57,13 @@ func (j *Judge) Handle(c *conn.Change) {
 	default:
 		return
 	}
-	if c.Kind == conn.Ended && c.Conn.Listener() {
-		return
+	if c.Kind == conn.Ended {
+		if c.Conn.Listener() {
+			return
+		}
+		if c.Conn.OpenedKnown && !c.Conn.Complete {
+			j.partial++
+		}
 	}
 	for _, t := range j.cases {
 		if !t.speaksOf(c) {
@@ -71,10 +76,6 @@ func (j *Judge) Handle(c *conn.Change) {
 		}
 	}
 }
-
-// Missing says that so many transitions must have been, and no event told of
-// them.
-func (j *Judge) Missing(transitions uint64) { j.missing += transitions }
 
 // Findings takes in the diagnoses, once and at the end.
 func (j *Judge) Findings(all []diagnose.Finding) {
@@ -204,8 +205,8 @@ func (j *Judge) unseen(t *trial) string {
 		return fmt.Sprintf("of %d of them the begin or the end was not seen", t.unjudged)
 	case j.lost > 0:
 		return fmt.Sprintf("%d events were lost", j.lost)
-	case j.missing > 0:
-		return fmt.Sprintf("%d transitions were not seen", j.missing)
+	case j.partial > 0:
+		return fmt.Sprintf("of %d connections an event was not seen", j.partial)
 	}
 	return ""
 }

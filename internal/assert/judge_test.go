@@ -192,6 +192,15 @@ func TestJudge_Lasting(t *testing.T) {
 	}
 }
 
+// What is missing of a connection may have spoken against an assertion.
+func TestJudge_Healed(t *testing.T) {
+	events := append(story.Healed()[:3:3], story.Healed()[4:]...) // without the count of what was lost
+	got := judge(t, "no resets", events)
+	if got.Outcome != Unproven || got.Why != "of 1 connections an event was not seen" {
+		t.Errorf("%+v", got)
+	}
+}
+
 // Of many offenders the worst few are shown, and all are counted.
 func TestJudge_Worst(t *testing.T) {
 	var all []event.Event

@@ -80,10 +80,16 @@ func lookup(t testing.TB, program string) string {
 //
 //	each NAME           calls itself NAME, and has a socket in each of some states
 //	many ADDRESS COUNT  has COUNT connections to itself
+//	talk, dial          see assert_test.go; these end by themselves
 func help(job string) {
 	kind, rest, _ := strings.Cut(job, " ")
 	try(upLoopback())
 	switch kind {
+	case "talk":
+		talk(strings.Fields(rest)[0], strings.Fields(rest)[1])
+	case "dial":
+		dialFor(rest)
+		return
 	case "each":
 		try(os.WriteFile(fmt.Sprintf("/proc/self/task/%d/comm", os.Getpid()), []byte(rest), 0))
 		eachState()

@@ -136,4 +136,3 @@ func AppendAssertionWords(b []byte) []byte {
 	}
 	return b
 }
-
