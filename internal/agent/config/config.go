@@ -77,6 +77,9 @@ func (l *Layers) File(name string) error {
 		return nil
 	}
 	top := root.Content[0]
+	if top.Tag == "!!null" {
+		return nil
+	}
 	if top.Kind != yaml.MappingNode {
 		return fmt.Errorf("%s: line %d: write a line for each flag, such as \"max-series: 2000\"", name, top.Line)
 	}
