@@ -39,7 +39,7 @@ enum tt_kind {
 enum tt_cause {
 	TT_CAUSE_UNKNOWN = 0,
 	TT_CAUSE_DROPPED, // a packet ended it: a RST, or no room for the child
-	TT_CAUSE_TIMEOUT, // its last retry was not answered
+	TT_CAUSE_TIMEOUT, // its last retry was not answered; of TT_STATE: and its error is taken already
 	TT_CAUSE_EXPIRED, // a timewait socket's timer ran out
 	TT_CAUSE_TWIN,	  // of TT_STATE: a second child of one request is taken back
 };

@@ -41,6 +41,7 @@ static __always_inline void emit_totals(const struct tt_head *closing, const str
 	struct tt_totals *totals;
 
 	head.kind = TT_TOTALS;
+	head.err = 0;
 	head.flags = counted_fins(head.old_state, sk, tp);
 	totals = reserve(&head, sizeof(*totals));
 	if (!totals)
@@ -95,8 +96,20 @@ static __always_inline bool is_second_close(int old, int new)
 // its port before, or marked it dead (inet_csk_prepare_forced_close).
 static __always_inline bool is_twin(const struct sock *sk)
 {
-	return sk->__sk_common.skc_num && !sk->sk_err && !sk->sk_socket &&
+	return sk->__sk_common.skc_num && !sk->sk_socket &&
 	       !(sk->__sk_common.skc_flags & (1 << SOCK_DEAD));
+}
+
+// A timeout sets the socket's error and wakes its process, and closes the socket
+// after that (tcp_write_err). Who asks for SO_ERROR in between, on another CPU, takes
+// the error away; but the timer that ran out is not armed, and what it has tried
+// is still counted.
+static __always_inline bool is_timeout(const struct sock *sk, const struct tcp_sock *tp)
+{
+	const struct inet_connection_sock *icsk = &tp->inet_conn;
+
+	return !(sk->__sk_common.skc_flags & (1 << SOCK_DEAD)) &&
+	       !icsk->icsk_pending && (icsk->icsk_retransmits || icsk->icsk_probes_out);
 }
 
 // Fills in who the socket is. Its copy is gone afterwards: the stack has no room
@@ -145,8 +158,13 @@ static __always_inline int state_changed(const struct sock *sk, int old, int new
 	}
 	if (!read_identity(&head, sk))
 		return 0;
-	if (!process && old == TCP_SYN_RECV && new == TCP_CLOSE && is_twin(sk))
-		head.cause = TT_CAUSE_TWIN;
+	head.err = sk->sk_err; // once: it may be taken at any time
+	if (!process && new == TCP_CLOSE && !head.err) {
+		if (old == TCP_SYN_RECV && is_twin(sk))
+			head.cause = TT_CAUSE_TWIN;
+		else if (is_timeout(sk, tp))
+			head.cause = TT_CAUSE_TIMEOUT;
+	}
 	if (!head.local_port)
 		head.local_port = bpf_ntohs(tp->inet_conn.icsk_inet.inet_sport);
 	if (old == TCP_SYN_RECV && without_request(sk, head.time_ns))
@@ -161,8 +179,8 @@ static __always_inline int state_changed(const struct sock *sk, int old, int new
 				      new == TCP_SYN_SENT || new == TCP_LISTEN);
 	}
 	if (process) {
-		connect_moves(old, new, sk->sk_err);
-		if (old == TCP_SYN_SENT && new == TCP_CLOSE && !head.local_port && !sk->sk_err)
+		connect_moves(old, new, head.err);
+		if (old == TCP_SYN_SENT && new == TCP_CLOSE && !head.local_port && !head.err)
 			connect_found_no_port(&head);
 	}
 	if (!news && !owner_selected(head.cookie))
@@ -178,7 +196,6 @@ static __always_inline int state_changed(const struct sock *sk, int old, int new
 		listener_opened(sk, &head);
 	else if (old == TCP_LISTEN)
 		listener_closed(sk);
-	head.err = sk->sk_err;
 	emit_transition(&head, process);
 	return 0;
 }

@@ -106,6 +106,10 @@ func (s *space) ended(ev *event.Event) {
 func (s *space) gaveUp(ev *event.Event) {
 	last, retried := s.timeouts[ev.ID.Cookie]
 	switch ev.Err {
+	case 0:
+		if ev.Cause != event.CauseTimeout {
+			return
+		}
 	case event.ETIMEDOUT:
 	case event.EHOSTUNREACH, event.ENETUNREACH:
 		// What ICMP said before (sk_err_soft) becomes the error. A SYN's socket

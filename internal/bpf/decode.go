@@ -146,6 +146,8 @@ func (d *Decoder) decodeBody(raw []byte, head *TcptraceTtHead, ev *event.Event) 
 		switch {
 		case TcptraceTtCause(head.Cause) == TcptraceTtCauseTT_CAUSE_TWIN:
 			ev.Cause = event.CauseTwin
+		case TcptraceTtCause(head.Cause) == TcptraceTtCauseTT_CAUSE_TIMEOUT:
+			ev.Cause = event.CauseTimeout
 		case d.NoTimeWait && givesWay(ev):
 			ev.Cause = event.CauseUnseen
 		}

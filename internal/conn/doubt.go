@@ -55,7 +55,7 @@ func (t *Tracker) doubtful(r *record, ev *event.Event) bool {
 	if r.doubt != nil {
 		return true
 	}
-	if r.State != ev.Old || ev.Err != 0 || r.resetSent || r.resetReceived {
+	if r.State != ev.Old || ev.Err != 0 || ev.Cause == event.CauseTimeout || r.resetSent || r.resetReceived {
 		return false
 	}
 	switch ev.Old {

@@ -93,6 +93,9 @@ func endOfSocket(r *record, ev *event.Event, cause event.Cause) End {
 	}
 	switch ev.Err {
 	case 0:
+		if ev.Cause == event.CauseTimeout {
+			return EndTimeout
+		}
 		return endWithoutError(r, ev, cause)
 	case event.ECONNRESET, event.EPIPE: // tcp_reset
 		return EndResetReceived
@@ -107,8 +110,11 @@ func endWithoutError(r *record, ev *event.Event, cause event.Cause) End {
 	case tcp.LastAck, tcp.TimeWait:
 		return EndFIN
 	case tcp.SynSent:
-		if !whole(r.Local) {
+		switch {
+		case !whole(r.Local):
 			return EndUnsent
+		case !ev.Task.Known():
+			return EndUnreachable // tcp_v4_err; the process has taken the error before
 		}
 		return EndAbandoned
 	case tcp.FinWait2, tcp.Closing:

@@ -28,7 +28,7 @@ func TestTracker_EndOfSocket(t *testing.T) {
 		{"refused by ICMP", tcp.SynSent, event.ECONNREFUSED, false, false, EndRefused},
 		{"SYN unanswered", tcp.SynSent, event.ETIMEDOUT, false, false, EndTimeout},
 		{"no route", tcp.SynSent, event.EHOSTUNREACH, false, false, EndUnreachable},
-		{"given up", tcp.SynSent, none, false, false, EndAbandoned},
+		{"refused by ICMP, and the error taken", tcp.SynSent, none, false, false, EndUnreachable},
 		{"retransmits ran out", tcp.Established, event.ETIMEDOUT, false, false, EndTimeout},
 		{"keepalive ran out", tcp.Established, event.ETIMEDOUT, false, true, EndTimeout},
 		{"orphan's retries ran out", tcp.FinWait1, event.ETIMEDOUT, false, false, EndTimeout},
@@ -250,4 +250,39 @@ func TestTracker_ResetOlderThanTrace(t *testing.T) {
 		1.00001s unknown/c1:4000 ended reset_received errno=104 incomplete begin-unknown ESTABLISHED=~10µs`,
 		c.resetReceived(1*s, tcp.Established),
 		failing(104, c.state(1*s+10*us, tcp.Established, tcp.Close)))
+}
+
+// What a process does to a socket in SYN_SENT is its own doing, and what the
+// kernel does is not, though the process may have asked for the error just before
+// the socket closed, which then has none.
+func TestTracker_EndWithoutError(t *testing.T) {
+	curl := event.Task{PID: 4242, Comm: [16]byte{'c', 'u', 'r', 'l'}}
+	for _, tt := range []struct {
+		name  string
+		from  tcp.State
+		by    event.Task
+		cause event.Cause
+		want  End
+	}{
+		{"given up by the process", tcp.SynSent, curl, event.CauseUnknown, EndAbandoned},
+		{"SYN unanswered", tcp.SynSent, event.Task{}, event.CauseTimeout, EndTimeout},
+		{"unreachable", tcp.SynSent, event.Task{}, event.CauseUnknown, EndUnreachable},
+		{"retransmits ran out", tcp.Established, event.Task{}, event.CauseTimeout, EndTimeout},
+		{"and of a socket that was shut down", tcp.FinWait1, event.Task{}, event.CauseTimeout, EndTimeout},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := aClient
+			life := c.connected(1 * s)
+			if tt.from == tcp.SynSent {
+				life = events(c.state(1*s, tcp.Close, tcp.SynSent), c.bound(1*s))
+			} else if tt.from == tcp.FinWait1 {
+				life = append(life, c.state(2*s, tcp.Established, tcp.FinWait1))
+			}
+			end := c.state(9*s, tt.from, tcp.Close)
+			end.Task, end.Cause = tt.by, tt.cause
+			if got := ends(New(Options{}), append(life, end), 10*s); len(got) != 1 || got[0] != tt.want {
+				t.Errorf("ended %v, want %v", got, tt.want)
+			}
+		})
+	}
 }

@@ -132,13 +132,3 @@ func (p *pairing) best(local, remote netip.AddrPort, fits func(*record) bool) (b
 	}
 	return best
 }
-
-// Peer returns the other end of c, where that is on this host, its addresses
-// are not translated in between, and it is open or has ended just now; else
-// nil. It must not be kept.
-func (t *Tracker) Peer(c *Connection) *Connection {
-	if r := t.index.pairs.peer(c.ID.NetNS, c.Local, c.Remote); r != nil {
-		return &r.Connection
-	}
-	return nil
-}

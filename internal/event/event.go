@@ -165,7 +165,8 @@ func (k Kind) String() string {
 	return "unknown"
 }
 
-// A Cause says why a request or timewait socket ended.
+// A Cause says why a request or timewait socket ended, and of a full one what
+// its Err does not say.
 type Cause uint8
 
 const (
@@ -176,7 +177,7 @@ const (
 	CauseOverflow        // there was no room: tcp_max_tw_buckets, accept queue
 	CauseNetnsExit       // its network namespace was deleted
 	CauseKilled          // killed from outside, as by "ss -K"
-	CauseTimeout         // the handshake's retries ran out
+	CauseTimeout         // the handshake's retries ran out; of State: any timeout, the error of which the process had taken before
 	CauseUnseen          // TIME_WAIT may follow, but cannot be seen here
 	CauseTwin            // of State: a second child of one request, in SYN_RECV, is taken back; the connection lives on in the first
 )
