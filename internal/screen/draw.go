@@ -77,7 +77,7 @@ func (d *Display) header(v *View, short bool) []string {
 	}
 	first := paint(bold, fit(head, max(d.width-ansi.StringWidth(tail)-1, 0))) + " "
 	if d.paused || v.Note != "" {
-		first += paint(warn.Bold(true), tail)
+		first += paint(alert, tail)
 	} else {
 		first += tail
 	}
@@ -221,7 +221,7 @@ func (d *Display) widths(t *table, from, to int) []int {
 func (d *Display) drawRows(t *table, widths []int, from, to int) (lines []string) {
 	for i := from; i < to; i++ {
 		if i == d.selected {
-			lines = append(lines, inverted.Render(fit("> "+t.row(i, widths, true), d.width)))
+			lines = append(lines, paint(inverted, fit("> "+t.row(i, widths, true), d.width)))
 		} else {
 			lines = append(lines, "  "+t.row(i, widths, false))
 		}

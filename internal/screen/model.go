@@ -179,7 +179,9 @@ func (m *Model) update(c *conn.Change) {
 		m.join(e, c.Conn, c.Time)
 		m.history.enter(e.state)
 		e.process.opened++
-		e.process.rate.add(c.Time)
+		if e.process.key.pid != 0 { // else it is another's, as will be known
+			e.process.rate.add(c.Time)
+		}
 		if e.peer != nil {
 			e.peer.opened++
 			e.peer.rate.add(c.Time)

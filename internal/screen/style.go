@@ -1,36 +1,58 @@
 package screen
 
 import (
+	"strings"
+
 	"charm.land/lipgloss/v2"
 
 	"github.com/tcptrace/tcptrace/internal/diagnose"
 	"github.com/tcptrace/tcptrace/internal/tcp"
 )
 
+// A style is how text looks: what a terminal is told before it and behind it.
+type style struct{ before, behind string }
+
+// styleOf spells a style once for all that is painted in it.
+func styleOf(l lipgloss.Style) style {
+	before, behind, _ := strings.Cut(l.Render("x"), "x")
+	return style{before, behind}
+}
+
 // Colours are the terminal's own sixteen, so that they suit its background. They
 // say nothing that a word does not say too.
 var (
-	plain    = lipgloss.NewStyle()
-	bold     = lipgloss.NewStyle().Bold(true)
-	faint    = lipgloss.NewStyle().Faint(true)
-	inverted = lipgloss.NewStyle().Reverse(true)
-	good     = lipgloss.NewStyle().Foreground(lipgloss.Color("2"))
-	warn     = lipgloss.NewStyle().Foreground(lipgloss.Color("3"))
-	alarm    = lipgloss.NewStyle().Foreground(lipgloss.Color("1"))
-	critical = alarm.Bold(true)
-	note     = lipgloss.NewStyle().Foreground(lipgloss.Color("6"))
+	plain    = style{}
+	bold     = styleOf(lipgloss.NewStyle().Bold(true))
+	faint    = styleOf(lipgloss.NewStyle().Faint(true))
+	inverted = styleOf(lipgloss.NewStyle().Reverse(true))
+	good     = colored("2")
+	warn     = colored("3")
+	alert    = styleOf(lipgloss.NewStyle().Foreground(lipgloss.Color("3")).Bold(true))
+	alarm    = colored("1")
+	critical = styleOf(lipgloss.NewStyle().Foreground(lipgloss.Color("1")).Bold(true))
+	note     = colored("6")
 )
+
+func colored(c string) style { return styleOf(lipgloss.NewStyle().Foreground(lipgloss.Color(c))) }
+
+// paint styles s, if there is anything to style.
+func paint(st style, s string) string {
+	if st.before == "" || strings.TrimSpace(s) == "" {
+		return s
+	}
+	return st.before + s + st.behind
+}
 
 // stateStyles: green where all is well, cool while opening or closing by itself,
 // warm where somebody has to act.
-var stateStyles = [tcp.NumStates]lipgloss.Style{
+var stateStyles = [tcp.NumStates]style{
 	tcp.Unknown:     plain,
 	tcp.Established: good,
 	tcp.SynSent:     note,
 	tcp.SynRecv:     note,
-	tcp.FinWait1:    lipgloss.NewStyle().Foreground(lipgloss.Color("4")),
-	tcp.FinWait2:    lipgloss.NewStyle().Foreground(lipgloss.Color("4")),
-	tcp.TimeWait:    lipgloss.NewStyle().Foreground(lipgloss.Color("5")),
+	tcp.FinWait1:    colored("4"),
+	tcp.FinWait2:    colored("4"),
+	tcp.TimeWait:    colored("5"),
 	tcp.CloseWait:   warn,
 	tcp.LastAck:     warn,
 	tcp.Closing:     warn,
@@ -38,7 +60,7 @@ var stateStyles = [tcp.NumStates]lipgloss.Style{
 	tcp.Listen:      bold,
 }
 
-func severityStyle(s diagnose.Severity) lipgloss.Style {
+func severityStyle(s diagnose.Severity) style {
 	switch s {
 	case diagnose.Critical:
 		return critical

@@ -3,7 +3,6 @@ package screen
 import (
 	"strings"
 
-	"charm.land/lipgloss/v2"
 	"github.com/charmbracelet/x/ansi"
 )
 
@@ -19,7 +18,7 @@ type column struct {
 // A cell is the text of one column in one row, and how it looks.
 type cell struct {
 	text  string
-	style lipgloss.Style
+	style style
 }
 
 // A table is rows that the user can move in. Only the rows that are seen are

@@ -4,8 +4,6 @@ import (
 	"strconv"
 	"strings"
 
-	"charm.land/lipgloss/v2"
-
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/diagnose"
 	"github.com/tcptrace/tcptrace/internal/render"
@@ -113,14 +111,14 @@ func (v *View) connCells(i int, w []int) []cell {
 	}
 }
 
-func resentStyle(n uint64) lipgloss.Style {
+func resentStyle(n uint64) style {
 	if n > 0 {
 		return warn
 	}
 	return plain
 }
 
-func resetStyle(n uint64) lipgloss.Style {
+func resetStyle(n uint64) style {
 	if n > 0 {
 		return alarm
 	}

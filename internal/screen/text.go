@@ -5,7 +5,6 @@ import (
 	"strings"
 	"time"
 
-	"charm.land/lipgloss/v2"
 	"github.com/charmbracelet/x/ansi"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
@@ -165,14 +164,6 @@ func named(name, text string, width int) []string {
 		lines[i] = fit(head, indent) + lines[i]
 	}
 	return lines
-}
-
-// paint styles s, if there is anything to style.
-func paint(st lipgloss.Style, s string) string {
-	if strings.TrimSpace(s) == "" {
-		return s
-	}
-	return st.Render(s)
 }
 
 // spark draws the last cells of some figures, against the greatest of all.
