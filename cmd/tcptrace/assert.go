@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -31,7 +32,7 @@ func newAssert() *cobra.Command {
 		Short: "Run a command, and fail if its connections do not do as stated",
 		Long: `Runs COMMAND, traces what it and its children do, and judges each ASSERTION at its
 end. Without COMMAND it judges all connections, or those that the flags select,
-until --duration is over: a canary.
+until --duration is over, as a canary; or those of recordings, with --from.
 
   no WHAT                 there is none            'no resets'  'no close-wait-leak'
   WHAT OP NUMBER          that many                'connections >= 100'
@@ -64,7 +65,8 @@ docs/assert.md has the details.`,
 		Example: `  tcptrace assert 'no CLOSE_WAIT > 5s' 'resets = 0' -- go test ./...
   tcptrace assert 'p99 handshake < 50ms' 'no findings' -- ./load-test.sh
   tcptrace assert 'connections <= 10 port 5432' --linger 2s -- ./migrate
-  tcptrace assert 'no CLOSE_WAIT > 30s' 'no resets_sent' --comm api --duration 5m`,
+  tcptrace assert 'no CLOSE_WAIT > 30s' 'no resets_sent' --comm api --duration 5m
+  tcptrace assert 'no findings' --from incident.tcpt`,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.run(cmd, args) },
 	}
 	own := newFlagSet()
@@ -109,41 +111,55 @@ func (a *assertCommand) parse(statements, command []string) error {
 		return usagef(`nothing is asserted; write for example tcptrace assert 'no resets' -- COMMAND`)
 	case command != nil && len(command) == 0:
 		return usagef(`"--" needs a command behind it`)
+	case len(command) > 0 && len(a.from) > 0:
+		return usagef("--from reads a recording; leave out the command, or --from")
+	case len(command) > 0 && a.save != "":
+		return usagef("--record is for a trace without a command; run \"tcptrace record %s\" beside it", a.save)
 	case len(command) == 0 && a.linger > 0:
 		return usagef("--linger is for a command; write --duration %v", a.linger)
 	}
 	return nil
 }
 
-// watch judges what the flags select, for as long as they say.
+// watch judges what the flags select, for as long as they say, or what was
+// recorded. The connections of several recordings are judged together.
 func (a *assertCommand) watch(cmd *cobra.Command) error {
 	settings, err := sysctl.NewReader(diagnose.Sysctls())
 	if err == nil {
 		defer settings.Close()
 	}
-	var sink *assertSink
+	verdict := &assertVerdict{judge: assert.NewJudge(a.assertions)}
 	summary, err := a.live.run(cmd, func(_ io.Writer, clock event.Clock) trace.Sink {
-		sink = newAssertSink(a.assertions, settings, clock)
-		return sink
+		options := diagnose.Options{}
+		switch {
+		case a.playing != nil:
+			options = diagnose.Options{Settings: a.playing, Processes: a.playing}
+		case a.capture != nil: // which keeps what it answers
+			options = diagnose.Options{Settings: a.capture.survey, Processes: a.capture.survey}
+		case settings != nil:
+			options.Settings = settings
+		}
+		return verdict.sink(a.assertions, options, clock, a.now)
 	})
 	if err != nil {
 		return err
 	}
 	conclude(cmd.ErrOrStderr(), summary)
-	return errors.Join(a.audited(cmd), a.judge(cmd.OutOrStdout(), sink))
+	return errors.Join(a.audited(cmd), a.write(cmd.OutOrStdout(), verdict))
 }
 
-// judge writes the verdicts, and returns an error where one is not that its
+// write writes the verdicts, and returns an error where one is not that its
 // assertion holds.
-func (a *assertCommand) judge(out io.Writer, sink *assertSink) error {
-	verdicts := sink.verdicts()
+func (a *assertCommand) write(out io.Writer, v *assertVerdict) error {
+	verdicts := v.all()
 	var b []byte
 	if a.format == "json" {
+		last := v.last()
 		for i := range verdicts {
-			b = record.AppendVerdict(b, &verdicts[i], sink.end, sink.clock)
+			b = record.AppendVerdict(b, &verdicts[i], last.end, last.clock)
 		}
 	} else {
-		options := render.Options{Color: a.colored(out), Clock: sink.clock}
+		options := render.Options{Color: a.colored(out)}
 		b = options.AppendVerdicts(b, verdicts)
 	}
 	if _, err := out.Write(b); err != nil {
@@ -157,27 +173,47 @@ func (a *assertCommand) judge(out io.Writer, sink *assertSink) error {
 	return nil
 }
 
+// An assertVerdict is what all sinks find together. They take turns.
+type assertVerdict struct {
+	judge *assert.Judge
+	sinks []*assertSink
+}
+
+// sink returns a sink of one host.
+func (v *assertVerdict) sink(all []*assert.Assertion, options diagnose.Options, clock event.Clock, now func() event.Time) *assertSink {
+	s := &assertSink{judge: v.judge, clock: clock, now: now}
+	for _, a := range all {
+		if a.NeedsFindings() && s.engine == nil {
+			s.engine = diagnose.New(options)
+		}
+	}
+	v.sinks = append(v.sinks, s)
+	return s
+}
+
+// all judges what the sinks were shown.
+func (v *assertVerdict) all() []assert.Verdict {
+	var findings []diagnose.Finding
+	for _, s := range v.sinks {
+		findings = append(findings, s.findings()...)
+	}
+	v.judge.Findings(findings)
+	return v.judge.Verdicts()
+}
+
+// last returns the sink whose end is the latest.
+func (v *assertVerdict) last() *assertSink {
+	return slices.MaxFunc(v.sinks, func(a, b *assertSink) int { return a.clock.Wall(a.end).Compare(b.clock.Wall(b.end)) })
+}
+
 // An assertSink judges the connections of some processes, or of all.
 type assertSink struct {
 	judge   *assert.Judge
 	engine  *diagnose.Engine // nil: no assertion speaks of findings
 	clock   event.Clock
+	now     func() event.Time
 	belongs func(*event.Task) bool // nil: all do
 	end     event.Time
-}
-
-func newAssertSink(all []*assert.Assertion, settings *sysctl.Reader, clock event.Clock) *assertSink {
-	s := &assertSink{judge: assert.NewJudge(all), clock: clock}
-	for _, a := range all {
-		if a.NeedsFindings() && s.engine == nil {
-			options := diagnose.Options{}
-			if settings != nil {
-				options.Settings = settings
-			}
-			s.engine = diagnose.New(options)
-		}
-	}
-	return s
 }
 
 // Show makes no records: the verdicts come at the end.
@@ -207,24 +243,23 @@ func (s *assertSink) ours(c *conn.Change) bool {
 // Flush lets time pass, which makes findings too.
 func (s *assertSink) Flush() error {
 	if s.engine != nil {
-		s.engine.Advance(monotonic().Add(-handedOver))
+		s.engine.Advance(s.now().Add(-handedOver))
 	}
 	return nil
 }
 
-// verdicts judges what was shown.
-func (s *assertSink) verdicts() []assert.Verdict {
-	if s.engine != nil {
-		s.engine.Advance(s.end)
-		var ours []diagnose.Finding
-		for _, f := range s.engine.Findings() {
-			if s.belongs == nil || s.belongs(&f.Process.Task) {
-				ours = append(ours, f)
-			}
-		}
-		s.judge.Findings(ours)
+// findings returns those of the processes that are judged.
+func (s *assertSink) findings() (ours []diagnose.Finding) {
+	if s.engine == nil {
+		return nil
 	}
-	return s.judge.Verdicts()
+	s.engine.Advance(s.end)
+	for _, f := range s.engine.Findings() {
+		if s.belongs == nil || s.belongs(&f.Process.Task) {
+			ours = append(ours, f)
+		}
+	}
+	return ours
 }
 
 // A statusError ends the program with a status of its own. If err is nil, all is

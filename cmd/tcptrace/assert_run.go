@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/tcptrace/tcptrace/internal/assert"
 	"github.com/tcptrace/tcptrace/internal/child"
 	"github.com/tcptrace/tcptrace/internal/diagnose"
 	"github.com/tcptrace/tcptrace/internal/event"
@@ -54,7 +55,7 @@ func (a *assertCommand) runCommand(cmd *cobra.Command, command []string) (err er
 	if unread == nil {
 		defer settings.Close()
 	}
-	sink, summary, err := a.trace(files.Stderr, command[0], settings)
+	verdict, summary, err := a.traceCommand(files.Stderr, command[0], settings)
 	if err != nil {
 		return err
 	}
@@ -62,7 +63,7 @@ func (a *assertCommand) runCommand(cmd *cobra.Command, command []string) (err er
 		return commandError(a.err)
 	}
 	conclude(files.Stderr, summary)
-	if err := a.judge(verdictsTo, sink); err != nil || a.status == 0 {
+	if err := a.write(verdictsTo, verdict); err != nil || a.status == 0 {
 		return err
 	}
 	return &statusError{status: a.status}
@@ -75,8 +76,8 @@ func (a *assertCommand) pollTime() time.Duration {
 	return a.probe.Poll
 }
 
-// trace runs the command under the tracer until both have ended.
-func (a *assertCommand) trace(stderr io.Writer, command string, settings *sysctl.Reader) (*assertSink, trace.Summary, error) {
+// traceCommand runs the command under the tracer until both have ended.
+func (a *assertCommand) traceCommand(stderr io.Writer, command string, settings *sysctl.Reader) (*assertVerdict, trace.Summary, error) {
 	labels, err := newLabeler(a.cmdline)
 	if err != nil {
 		return nil, trace.Summary{}, err
@@ -104,10 +105,15 @@ func (a *assertCommand) trace(stderr io.Writer, command string, settings *sysctl
 	if source, err = probe.Open(a.probe); err != nil {
 		return nil, trace.Summary{}, &unableError{err}
 	}
-	sink := newAssertSink(a.assertions, settings, source.Clock())
+	verdict := &assertVerdict{judge: assert.NewJudge(a.assertions)}
+	options := diagnose.Options{}
+	if settings != nil {
+		options.Settings = settings
+	}
+	sink := verdict.sink(a.assertions, options, source.Clock(), monotonic)
 	sink.belongs = func(task *event.Task) bool { return task.Known() && a.child.Belongs(task, sink.end) }
 	summary, err := t.Run(ctx, source, sink)
-	return sink, summary, errors.Join(err, source.Close())
+	return verdict, summary, errors.Join(err, source.Close())
 }
 
 // label also lets the command look at each process while it lives.
