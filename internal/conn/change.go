@@ -223,6 +223,7 @@ const (
 	Failed    // a system call of Task; Conn is nil where the call came to no socket
 	Orphaned  // Conn is in FIN_WAIT2 and no process holds it any more: tcp_fin_timeout counts
 	Episode   // a LossEpisode of Conn is over, or Conn or the trace is before that
+	Errored   // Conn was closed, from Old, by an error: Conn.Err, 0 where that is not known. Package trace makes it of the Transition
 	Crowd     // Event, RetransmitMore or ResetMore, counts what no connection can be named for; Conn is nil
 )
 

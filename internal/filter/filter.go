@@ -37,18 +37,26 @@ const (
 	KindState      Kind = "state"
 	KindRetransmit Kind = "retransmit"
 	KindReset      Kind = "reset"
+	KindDrop       Kind = "drop"
+	KindError      Kind = "error"
 	KindConnection Kind = "connection"
+	KindFinding    Kind = "finding"
 )
 
 // Kinds lists the kinds of record that there are to select.
 func Kinds() []Kind {
-	return []Kind{KindState, KindRetransmit, KindReset, KindConnection}
+	return []Kind{KindState, KindRetransmit, KindReset, KindDrop, KindError, KindConnection, KindFinding}
 }
 
 // SelectsKind reports whether records of kind k are wanted. Who asks for
-// states and for no kind wants transitions.
+// states and for no kind wants transitions. Drops, errors and findings must be
+// asked for.
 func (f *Filter) SelectsKind(k Kind) bool {
 	if len(f.Kinds) == 0 {
+		switch k {
+		case KindDrop, KindError, KindFinding:
+			return false
+		}
 		return len(f.States) == 0 || k == KindState
 	}
 	return slices.Contains(f.Kinds, k)

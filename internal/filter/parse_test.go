@@ -49,7 +49,8 @@ func TestParse(t *testing.T) {
 		{"state", "7", "", `"7" is not a TCP state; write one of LISTEN SYN_SENT SYN_RECV ESTABLISHED FIN_WAIT1 FIN_WAIT2 CLOSING TIME_WAIT CLOSE_WAIT LAST_ACK CLOSE`},
 		{"kind", "reset", "reset", ""},
 		{"kind", "resets", "", `"resets" is not a kind of record; did you mean reset?`},
-		{"kind", "drop", "", `"drop" is not a kind of record; write one of state retransmit reset connection`},
+		{"kind", "drop", "drop", ""},
+		{"kind", "7", "", `"7" is not a kind of record; write one of state retransmit reset drop error connection finding`},
 	} {
 		got, err := parse[test.flag](test.in)
 		switch {

@@ -3,6 +3,8 @@
 // recording is read on others, whose own tables differ.
 package names
 
+import "strings"
+
 // caStates is enum tcp_ca_state (include/uapi/linux/tcp.h).
 var caStates = [...]string{"Open", "Disorder", "CWR", "Recovery", "Loss"}
 
@@ -12,4 +14,18 @@ func CAState(s uint8) string {
 		return caStates[s]
 	}
 	return ""
+}
+
+var tcpFlags = [...]string{"FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR"}
+
+// TCPFlags spells the flags of a TCP header as tools do: "SYN", "SYN,ACK"; ""
+// where none is set.
+func TCPFlags(flags uint8) string {
+	var set []string
+	for i, name := range tcpFlags {
+		if flags>>i&1 != 0 {
+			set = append(set, name)
+		}
+	}
+	return strings.Join(set, ",")
 }

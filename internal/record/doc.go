@@ -5,8 +5,8 @@
 //
 // Every record has
 //
-//	type     state, retransmit, retransmit_episode, reset, connection, lost, socket,
-//	         summary or finding
+//	type     state, retransmit, retransmit_episode, reset, drop, error,
+//	         connection, lost, socket, summary or finding
 //	time     RFC 3339 in UTC, always with nine digits
 //	mono_ns  the same on the kernel's CLOCK_MONOTONIC
 //
@@ -55,6 +55,15 @@
 //	            and actor, who caused the RST there where that is another. A RST
 //	            sent without a socket has no conn, unless it was for one that is
 //	            known
+//	drop        a packet that the kernel dropped: state, of the socket that it was for
+//	            or came from; reason, the kernel's, without SKB_DROP_REASON_; where,
+//	            the kernel's function; seq, bytes, tcp_flags ("SYN,ACK"); outgoing:
+//	            true where it was to be sent. Or those that a listener had no room
+//	            for: queue (accept, syn), queue_length, queue_limit, count
+//	error       op (connect, accept) and errno of a system call that failed, count,
+//	            of as many, actor, who called, where that is not the connection's
+//	            own. Or the error that closed a connection: errno; op: connect, of
+//	            one that was not open yet; state, the one that it ended
 //	connection  opened, closed, lifetime_ns (or lifetime_at_least_ns);
 //	            accept_wait_ns, from the end of the handshake to accept(), where
 //	            accept() is seen; states, a list of {state, ns} in order, with at_least_ns in place of ns

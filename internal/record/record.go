@@ -42,6 +42,22 @@ func Append(b []byte, c *conn.Change, clock event.Clock) []byte {
 		w.head("connection", c, clock)
 		w.subject(c)
 		w.connection(c, clock)
+	case conn.Dropped, conn.QueueFull:
+		w.head("drop", c, clock)
+		w.subject(c)
+		if c.Kind == conn.Dropped {
+			w.drop(c.Event)
+		} else {
+			w.queueFull(c.Event)
+		}
+	case conn.Failed, conn.Errored:
+		w.head("error", c, clock)
+		w.subject(c)
+		if c.Kind == conn.Failed {
+			w.failed(c)
+		} else {
+			w.errored(c)
+		}
 	case conn.Lost:
 		w.head("lost", c, clock)
 		w.lost(c.Event)

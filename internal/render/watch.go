@@ -73,6 +73,14 @@ func (o *Options) AppendWatch(b []byte, c *conn.Change) []byte {
 		l.reset(c)
 	case conn.Ended:
 		l.ended(c)
+	case conn.Dropped:
+		l.drop(c.Event)
+	case conn.QueueFull:
+		l.queueFull(c.Event)
+	case conn.Failed:
+		l.failed(c)
+	case conn.Errored:
+		l.errored(c)
 	default:
 		return b // it says nothing that happened to a connection
 	}
@@ -94,6 +102,9 @@ func (l *line) subject(c *conn.Change) {
 		who.Owner, who.Role, who.Local, who.Remote = c.Conn.Owner, c.Conn.Role, c.Conn.Local, c.Conn.Remote
 	} else if c.Event != nil {
 		who.Local, who.Remote = c.Event.Local, c.Event.Remote
+		if c.Kind == conn.Failed {
+			who.Owner.Task = c.Task
+		}
 	}
 	l.process(&who.Owner.Task, processWidth)
 	l.pad(processWidth)

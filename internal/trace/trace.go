@@ -189,30 +189,21 @@ func (t *Trace) sort(c *conn.Change) {
 			t.gate.learn(c)
 		}
 	case conn.Transition, conn.Corrected:
-		if f.SelectsKind(filter.KindState) && f.SelectsState(c.New) {
+		if Selects(f, c) {
 			t.gate.judge(c)
+		}
+		if failed, ok := Errored(c); ok && Selects(f, &failed) {
+			t.gate.judge(&failed)
 		}
 		if c.New == tcp.Close && c.Conn.Listener() { // which has no Ended
 			t.gate.drop(c.Conn)
 		}
-	case conn.Retransmitted, conn.Episode:
-		if f.SelectsKind(filter.KindRetransmit) {
-			t.gate.judge(c)
-		}
-	case conn.Crowd:
-		kind := filter.KindRetransmit
-		if c.Event.Kind == event.ResetMore {
-			kind = filter.KindReset
-		}
-		if f.SelectsKind(kind) {
-			t.gate.judge(c)
-		}
-	case conn.ResetSent, conn.ResetReceived:
-		if f.SelectsKind(filter.KindReset) {
+	case conn.Retransmitted, conn.Episode, conn.Crowd, conn.ResetSent, conn.ResetReceived:
+		if Selects(f, c) {
 			t.gate.judge(c)
 		}
 	case conn.Dropped, conn.QueueFull, conn.Failed:
-		if t.options.Every {
+		if t.options.Every || Selects(f, c) {
 			t.gate.judge(c)
 		}
 	case conn.Ended:
@@ -223,21 +214,7 @@ func (t *Trace) sort(c *conn.Change) {
 // ended passes on the end of a connection, which a listener is not, if it has
 // been in one of the states asked for.
 func (t *Trace) ended(c *conn.Change) {
-	f := &t.options.Filter
-	wanted := f.SelectsKind(filter.KindConnection) && !c.Conn.Listener() && selectsLife(f, c.Conn)
-	t.gate.end(c, wanted)
-}
-
-func selectsLife(f *filter.Filter, c *conn.Connection) bool {
-	if len(f.States) == 0 {
-		return true
-	}
-	for i := range c.Spans {
-		if f.SelectsState(c.Spans[i].State) {
-			return true
-		}
-	}
-	return f.SelectsState(c.State)
+	t.gate.end(c, Selects(&t.options.Filter, c))
 }
 
 func (t *Trace) show(c *conn.Change) {
