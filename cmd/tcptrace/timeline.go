@@ -18,6 +18,7 @@ type timelineCommand struct {
 	rows   uint64
 	window time.Duration
 	been   filter.Filter // its States: those that a connection must have been in
+	files  timelineFiles
 }
 
 func newTimeline() *cobra.Command {
@@ -58,6 +59,7 @@ then one of type "timeline_process" for each process: connections, open, roles, 
 		Example: `  tcptrace timeline --comm nginx
   tcptrace timeline --pid 4711 --duration 1m > leak.txt
   tcptrace timeline --port 5432 --state CLOSE_WAIT      those that have been in it
+  tcptrace timeline --duration 30s --html lives.html --perfetto lives.json
   tcptrace timeline -o json | jq -c 'select(.type == "timeline_process") | .states'`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return t.run(cmd) },
@@ -68,6 +70,7 @@ then one of type "timeline_process" for each process: connections, open, roles, 
 	own.Var(number{&t.rows}, "rows", "at the end, draw the `N` rows most worth seeing (default 100)")
 	own.BoolVar(&t.plain, "plain", false, "draw once, at the end, also on a terminal")
 	own.BoolVar(&t.ascii, "ascii", false, "draw with ASCII characters alone (default where the locale is not UTF-8)")
+	t.files.flags(own)
 	addFlags(cmd, t.groups(own)...)
 	t.complete(cmd)
 	completeList(cmd, "state", stateNames()...)
@@ -75,13 +78,23 @@ then one of type "timeline_process" for each process: connections, open, roles, 
 }
 
 func (t *timelineCommand) run(cmd *cobra.Command) error {
+	if err := t.files.create(cmd); err != nil {
+		return err
+	}
+	defer t.files.close()
 	summary, err := t.live.run(cmd, func(out io.Writer, clock event.Clock) trace.Sink {
+		var sink trace.Sink
 		if t.format == "json" {
-			return newTimelineJSON(t, out, clock)
+			sink = newTimelineJSON(t, out, clock)
+		} else {
+			sink = newTimelineSink(t, out, clock)
 		}
-		return newTimelineSink(t, out, clock)
+		return t.files.beside(sink, &t.live, clock, t.been.States)
 	})
 	if err != nil {
+		return err
+	}
+	if err := t.files.commit(cmd.ErrOrStderr(), summary); err != nil {
 		return err
 	}
 	conclude(cmd.ErrOrStderr(), summary)

@@ -50,7 +50,7 @@ func (b *builder) addBars() {
 	e := newExtent(b.begin, b.last)
 	b.page.Axis = e.axis()
 	b.page.Length = string(appendNumber(nil, e.ms(e.to), e.scale))
-	room, left := b.roomForBars(shown, byPID), budget(barBytes)
+	room, left := b.roomForBars(shown, byPID), b.facts.Limits.budget(barBytes)
 	stats := map[uint32]*timeline.Process{}
 	for _, p := range b.timelines.Processes(b.last) {
 		stats[p.Owner.Task.PID] = p

@@ -15,6 +15,9 @@ const (
 // A budget is a number of bytes that are left.
 type budget int
 
+// budget returns the share of so many bytes that is a page's.
+func (l *Limits) budget(bytes int) budget { return budget(bytes / l.Share) }
+
 // take reports whether there is room for n bytes more, and takes them if so.
 func (b *budget) take(n int) bool {
 	if *b < budget(n) {

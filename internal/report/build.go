@@ -27,7 +27,7 @@ type builder struct {
 // the trace.
 func (c *Collector) Page(facts Facts) *Page {
 	facts.Limits.fill()
-	b := &builder{Collector: c, facts: &facts, page: &Page{}, rows: map[event.ID]int{}}
+	b := &builder{Collector: c, facts: &facts, page: &Page{Prefix: facts.Prefix}, rows: map[event.ID]int{}}
 	if c.engine != nil {
 		b.page.HasFindings = true
 		b.findings = c.engine.Findings()
@@ -53,6 +53,10 @@ func (c *Collector) Page(facts Facts) *Page {
 	b.addLosses()
 	b.page.Left = append(b.page.Left, facts.Notes...)
 	b.page.Footer = safe(facts.Version)
+	for i := range b.page.Tables {
+		t := &b.page.Tables[i]
+		t.ID, t.Kind = facts.Prefix+t.ID, t.ID
+	}
 	return b.page
 }
 
@@ -221,7 +225,7 @@ func (b *builder) addStates() {
 }
 
 func (b *builder) addFindings() {
-	room := budget(findingBytes)
+	room := b.facts.Limits.budget(findingBytes)
 	for i := range b.findings {
 		f := b.finding(&b.findings[i])
 		if i == b.facts.Limits.Findings || !room.take(f.bytes()) {
@@ -268,7 +272,7 @@ func (b *builder) finding(f *diagnose.Finding) finding {
 	for _, id := range f.Conns {
 		l := link{Text: cookie(id)}
 		if row, ok := b.rows[id]; ok {
-			l.To = rowID(row)
+			l.To = rowID(row) // behind the prefix
 		}
 		out.Conns = append(out.Conns, l)
 	}

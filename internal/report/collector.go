@@ -7,6 +7,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/diagnose"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/population"
+	"github.com/tcptrace/tcptrace/internal/tcp"
 	"github.com/tcptrace/tcptrace/internal/timeline"
 )
 
@@ -20,10 +21,21 @@ const (
 	instants = 4096
 )
 
+// Options say what a page is of.
+type Options struct {
+	// Engine finds what is wrong; without one the page has no findings.
+	Engine *diagnose.Engine
+
+	// States selects connections that have been in one of these. Empty selects
+	// all. The states over time count all.
+	States []tcp.State
+}
+
 // A Collector takes in the changes of a trace. It keeps neither a change nor its
 // connection. It is not safe for concurrent use.
 type Collector struct {
 	engine    *diagnose.Engine // nil: no findings are wanted
+	selects   bool             // by states
 	timelines *timeline.Collector
 	rescued   []*timeline.Connection
 	history   *population.History
@@ -34,11 +46,10 @@ type Collector struct {
 	last      event.Time
 }
 
-// NewCollector returns a Collector that has seen nothing. engine finds what is
-// wrong; without one the page has no findings.
-func NewCollector(engine *diagnose.Engine) *Collector {
-	c := &Collector{engine: engine, history: population.NewHistory(instants), tally: newTally()}
-	c.timelines = timeline.NewCollector(timeline.Options{MaxConnections: maxKept, Dropped: c.rescue})
+// NewCollector returns a Collector that has seen nothing.
+func NewCollector(o Options) *Collector {
+	c := &Collector{engine: o.Engine, selects: len(o.States) > 0, history: population.NewHistory(instants), tally: newTally()}
+	c.timelines = timeline.NewCollector(timeline.Options{MaxConnections: maxKept, States: o.States, Dropped: c.rescue})
 	return c
 }
 
@@ -62,9 +73,12 @@ func (c *Collector) Show(ch *conn.Change) bool {
 		c.engine.Handle(ch)
 	}
 	c.history.Show(ch)
-	c.tally.show(ch)
 	c.resets.show(ch)
-	return c.timelines.Show(ch)
+	wanted := c.timelines.Show(ch)
+	if ch.Kind != conn.Ended || wanted || !c.selects {
+		c.tally.show(ch)
+	}
+	return wanted
 }
 
 // Advance says that every change up to now has been shown. A live source that may

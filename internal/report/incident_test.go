@@ -105,7 +105,7 @@ func (s sysctls) Forget(uint32)                       {}
 
 // collect runs events through a tracker that reuses its memory, as a trace does.
 func collect(events []event.Event, end time.Duration) *Collector {
-	c := NewCollector(diagnose.New(diagnose.Options{Settings: facts.Settings}))
+	c := NewCollector(Options{Engine: diagnose.New(diagnose.Options{Settings: facts.Settings})})
 	c.Begin(0)
 	tracker := conn.New(conn.Options{Reuse: true})
 	show := func(ch *conn.Change) { c.Show(ch) }
@@ -128,8 +128,8 @@ var facts = Facts{
 	Settings: sysctls{"net.ipv4.ip_local_port_range": "32768	60999", "net.ipv4.tcp_fin_timeout": "60"},
 }
 
-func write(p *Page) ([]byte, error) {
+func write(pages ...*Page) ([]byte, error) {
 	var out bytes.Buffer
-	err := p.Write(&out)
+	err := Write(&out, pages...)
 	return out.Bytes(), err
 }

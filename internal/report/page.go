@@ -14,6 +14,7 @@ type Facts struct {
 	Version string // of tcptrace
 	Command string // that made the page
 	Host    string
+	Prefix  string // of the page's ids, where several pages become one
 	Kernel  string
 	Source  string // where the events come from, such as "the running kernel"
 
@@ -28,19 +29,23 @@ type Facts struct {
 // A Capability is how well the host served one thing that tcptrace can tell.
 type Capability struct{ Name, Grade, Hook, Lost, Why, Remedy string }
 
-// Limits bound what is on the page. A page says what it leaves out.
+// Limits bound what is on a page. A page says what it leaves out.
 type Limits struct {
 	Connections int // rows of the table of connections; 0 means 2,000
 	Bars        int // connections drawn against time; 0 means 600
 	Findings    int // 0 means 100
 	Rows        int // of any other table; 0 means 500
+
+	// Share divides the bytes that the page may take: into so many, where so
+	// many pages become one. 0 means 1.
+	Share int
 }
 
 func (l *Limits) fill() {
 	for _, limit := range []struct {
 		to    *int
 		usual int
-	}{{&l.Connections, 2000}, {&l.Bars, 600}, {&l.Findings, 100}, {&l.Rows, 500}} {
+	}{{&l.Connections, 2000}, {&l.Bars, 600}, {&l.Findings, 100}, {&l.Rows, 500}, {&l.Share, 1}} {
 		if *limit.to <= 0 {
 			*limit.to = limit.usual
 		}
@@ -52,6 +57,7 @@ func (l *Limits) fill() {
 // them. What is template.HTML consists of our own words and of numbers.
 type Page struct {
 	Title   string
+	Prefix  string // of the ids, where there are several pages in one
 	Host    string
 	Facts   []fact // of the heading: host, time and so on
 	Level   string // the worst severity, or "ok"
@@ -76,7 +82,7 @@ type Page struct {
 	Left         []string
 	Series       seriesData
 
-	Footer string
+	Footer string // what wrote it
 }
 
 // A fact is a name and a value.
@@ -123,10 +129,10 @@ type bar struct {
 
 // A table can be sorted and filtered.
 type table struct {
-	ID, Title, Note, Empty string
-	Columns                []column
-	Rows                   []row
-	Left                   string
+	ID, Kind, Title, Note, Empty string
+	Columns                      []column
+	Rows                         []row
+	Left                         string
 }
 
 type column struct {

@@ -24,7 +24,10 @@ import (
 	"github.com/tcptrace/tcptrace/internal/tcp"
 )
 
-var update = flag.Bool("update", false, "write the golden files")
+var (
+	update = flag.Bool("update", false, "write the golden files")
+	shots  = flag.String("shots", "", "leave the screenshots in this `DIR`")
+)
 
 // Pages that several tests look at.
 var (
@@ -32,8 +35,8 @@ var (
 	largePage = sync.OnceValue(func() []byte { return mustWrite(collect(incident(10_000), 36*s).Page(facts)) })
 )
 
-func mustWrite(p *Page) []byte {
-	b, err := write(p)
+func mustWrite(pages ...*Page) []byte {
+	b, err := write(pages...)
 	if err != nil {
 		panic(err)
 	}
@@ -306,7 +309,7 @@ func TestPage_NothingSeen(t *testing.T) {
 			t.Errorf("%q is missing in: %s", want, text)
 		}
 	}
-	if byID(doc, "bars") != nil || byID(doc, "states") != nil {
+	if byID(doc, "lives") != nil || byID(doc, "states") != nil {
 		t.Error("it draws what is not there")
 	}
 }
@@ -324,7 +327,7 @@ func TestPage_LossIsTold(t *testing.T) {
 // The JSON within the page ends at no name, whatever it holds.
 func TestPage_SeriesIsJSON(t *testing.T) {
 	var series seriesData
-	if err := json.Unmarshal([]byte(byID(parse(t, smallPage()), "series").FirstChild.Data), &series); err != nil {
+	if err := json.Unmarshal([]byte(elements(byID(parse(t, smallPage()), "host-page"), "script")[0].FirstChild.Data), &series); err != nil {
 		t.Fatal(err)
 	}
 	if len(series.Counts["CLOSE_WAIT"]) == 0 || series.Length != 36000 || series.Begin != "2026-05-17T00:00:00Z" {
@@ -336,7 +339,7 @@ func BenchmarkPage(b *testing.B) {
 	c := collect(incident(10_000), 36*s)
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := c.Page(facts).Write(io.Discard); err != nil {
+		if err := Write(io.Discard, c.Page(facts)); err != nil {
 			b.Fatal(err)
 		}
 	}

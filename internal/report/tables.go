@@ -37,7 +37,7 @@ func (b *builder) connectionTable() table {
 			{Name: "sk", Meaning: "the socket's cookie, as ss -e prints it"},
 		},
 	}
-	room := budget(connectionBytes)
+	room := b.facts.Limits.budget(connectionBytes)
 	for i := range b.chosen {
 		r := &b.chosen[i]
 		c := &r.Connection.Connection
@@ -51,7 +51,7 @@ func (b *builder) connectionTable() table {
 		} else if err := c.Err.String(); err != "" {
 			end += ": " + err
 		}
-		one := row{ID: rowID(i), Cells: []cell{
+		one := row{ID: b.facts.Prefix + rowID(i), Cells: []cell{
 			codes(b.clock(c.Opened)), words(process(&c.Owner.Task)), words(c.Role.String()), codes(endpoint(c.Local)), codes(endpoint(c.Remote)),
 			figures(b.life(r)), words(end), words(b.statesOf(r)), words(again(&c.Retransmits)), figures(sent), figures(got), codes(cookie(c.ID)),
 		}}
@@ -126,7 +126,7 @@ func (p *party) cells() []cell {
 // parties fills a table with parties, those with most connections first.
 func (b *builder) parties(t *table, all []*party, others *party, name func(*party) []cell) {
 	t.Columns = append(t.Columns, partyColumns...)
-	room := budget(tableBytes)
+	room := b.facts.Limits.budget(tableBytes)
 	for i, p := range all {
 		one := row{Cells: append(name(p), p.cells()...)}
 		if i == b.facts.Limits.Rows || !room.take(one.bytes()) {
@@ -192,7 +192,7 @@ func (b *builder) resetTable() table {
 			{Name: "Other end", Meaning: "its process, where that is on this host"}, {Name: "sk"},
 		},
 	}
-	all, room := b.resets.all(), budget(tableBytes)
+	all, room := b.resets.all(), b.facts.Limits.budget(tableBytes)
 	for i := range all {
 		r := &all[i]
 		direction, cause, state := "received", r.told.Cause.String(), ""
@@ -264,7 +264,7 @@ func (b *builder) retransmitTable() table {
 		}
 	}
 	slices.SortStableFunc(all, func(a, b lossy) int { return int(int64(b.segments) - int64(a.segments)) })
-	room := budget(tableBytes)
+	room := b.facts.Limits.budget(tableBytes)
 	for i, l := range all {
 		one := row{Cells: lossyCells(l.c, l.segments)}
 		if i == b.facts.Limits.Rows || !room.take(one.bytes()) {

@@ -21,12 +21,14 @@ var (
 	page = template.Must(template.New("page").Parse(pageHTML))
 )
 
-// A view is a Page with what is the same on all of them.
+// A view is one page, or several, with what is the same on all.
 type view struct {
-	*Page
+	Title  string
+	Pages  []*Page
 	Style  template.CSS
 	Script template.JS
 	Policy string
+	Footer string
 }
 
 // policy allows the style and the script of the page by their hashes, and
@@ -39,10 +41,17 @@ func policy() string {
 	return "default-src 'none'; script-src " + hash(pageJS) + "; style-src " + hash(pageCSS) + "; base-uri 'none'; form-action 'none'"
 }
 
-// Write writes the page, which is UTF-8.
-func (p *Page) Write(out io.Writer) error {
+// Write writes pages as one, which is UTF-8. Of several, each host's has the
+// prefix that its Facts say.
+func Write(out io.Writer, pages ...*Page) error {
 	b := bufio.NewWriterSize(out, 64<<10)
-	v := view{Page: p, Style: template.CSS(pageCSS), Script: template.JS(pageJS), Policy: policy()}
+	v := view{
+		Title: pages[0].Title, Footer: pages[0].Footer, Pages: pages,
+		Style: template.CSS(pageCSS), Script: template.JS(pageJS), Policy: policy(),
+	}
+	if n := len(pages); n > 1 {
+		v.Title = "tcptrace report of " + countOf(uint64(n), "host")
+	}
 	if err := page.Execute(b, &v); err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
