@@ -45,6 +45,11 @@ each, as it happens:
   IN OLD   time spent in the old state; ">=" where its begin was not seen;
            then "by name/pid" if another process than the connection's did it
 
+--kind also shows what is not shown otherwise: drop, packets that the kernel dropped, or
+had no room for in a listener's queue; error, connect() and accept() that failed, and the
+errors that ended connections; finding, what "tcptrace why" finds, as it arises and all of
+it at the end.
+
 The states are those of netstat:
 LISTEN SYN_SENT SYN_RECV ESTABLISHED FIN_WAIT1 FIN_WAIT2 CLOSING TIME_WAIT CLOSE_WAIT
 LAST_ACK CLOSE. SYN_RECV begins with the SYN, and TIME_WAIT lasts to its true end.
@@ -57,6 +62,7 @@ When everything is attached, a line on standard error begins with "tracing".`,
   tcptrace watch --view listeners --net 10.0.0.0/8
   tcptrace watch --port 443 --state CLOSE_WAIT
   tcptrace watch --comm nginx --kind reset,retransmit
+  tcptrace watch --plain --kind error,drop,finding
   tcptrace watch --net 10.0.0.0/8 -o json --duration 30s > states.jsonl`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return w.run(cmd) },
@@ -79,19 +85,36 @@ func (w *watch) run(cmd *cobra.Command) error {
 	if w.usesScreen(cmd.OutOrStdout()) {
 		return w.runScreen(cmd)
 	}
+	asked := w.filter
+	findings := slices.Contains(asked.Kinds, filter.KindFinding)
+	w.probe.Errors = findings || slices.Contains(asked.Kinds, filter.KindError)
+	var facts *diagnosis
+	if findings {
+		facts = newDiagnosis()
+		defer facts.close()
+		w.filter.Kinds, w.filter.States, w.every = nil, nil, true
+	}
 	var texts []*watchSink
 	summary, err := w.live.run(cmd, func(out io.Writer, clock event.Clock) trace.Sink {
-		if w.format == "json" {
-			return &jsonSink{lines: newLines(out), clock: clock, open: true}
+		shown := func(to lines) trace.Sink {
+			if w.format == "json" {
+				return &jsonSink{lines: to, clock: clock, open: true}
+			}
+			text := &watchSink{
+				lines:   to,
+				Options: render.Options{Color: w.colored(out), Clock: clock},
+				ends:    slices.Contains(asked.Kinds, filter.KindConnection),
+			}
+			if !findings || len(asked.Kinds) > 1 {
+				_, _ = text.out.Write(render.AppendWatchHeader(nil))
+			}
+			texts = append(texts, text)
+			return text
 		}
-		text := &watchSink{
-			lines:   newLines(out),
-			Options: render.Options{Color: w.colored(out), Clock: clock},
-			ends:    slices.Contains(w.filter.Kinds, filter.KindConnection),
+		if findings {
+			return watchFindings(&w.live, asked, out, clock, facts, shown)
 		}
-		_, _ = text.out.Write(render.AppendWatchHeader(nil))
-		texts = append(texts, text)
-		return text
+		return shown(newLines(out))
 	})
 	if err != nil {
 		return err

@@ -5,9 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/tcptrace/tcptrace/internal/diagnose"
 	"github.com/tcptrace/tcptrace/internal/event"
-	"github.com/tcptrace/tcptrace/internal/sysctl"
 	"github.com/tcptrace/tcptrace/internal/trace"
 )
 
@@ -64,25 +62,11 @@ same id the last one stands.`,
 }
 
 func (w *why) run(cmd *cobra.Command) error {
-	settings, err := sysctl.NewReader(diagnose.Sysctls())
-	if err == nil {
-		defer settings.Close()
-	}
-	look := &processes{}
-	defer look.Close()
+	facts := newDiagnosis()
+	defer facts.close()
 	w.probe.Errors = !w.noCalls
 	summary, err := w.live.run(cmd, func(out io.Writer, clock event.Clock) trace.Sink {
-		options := diagnose.Options{Processes: look}
-		if settings != nil {
-			options.Settings = settings
-		}
-		switch {
-		case w.playing != nil:
-			options = diagnose.Options{Settings: w.playing, Processes: w.playing}
-		case w.capture != nil: // which keeps what it answers
-			options = diagnose.Options{Settings: w.capture.survey, Processes: w.capture.survey}
-		}
-		return newWhySink(w, out, clock, diagnose.New(options))
+		return newWhySink(&w.live, w.quiet, out, clock, facts.engine(&w.live))
 	})
 	if err != nil {
 		return err

@@ -28,15 +28,16 @@ type whySink struct {
 	end    event.Time // the present: when Flush was called last, or a later change
 	due    event.Time // when Show looks for findings again
 	told   bool       // since Show last counted a record
+	beside bool       // another sink shows the changes themselves
 }
 
 // tellEvery is how often Show looks for findings.
 const tellEvery = 50 * time.Millisecond
 
-func newWhySink(w *why, out io.Writer, clock event.Clock, engine *diagnose.Engine) *whySink {
-	s := &whySink{lines: newLines(out), engine: engine, clock: clock, now: w.now, quiet: w.quiet}
-	if w.format != "json" {
-		s.text = &render.Findings{Options: render.Options{Color: w.colored(out), Clock: clock}, Width: outputWidth(out)}
+func newWhySink(l *live, quiet bool, out io.Writer, clock event.Clock, engine *diagnose.Engine) *whySink {
+	s := &whySink{lines: newLines(out), engine: engine, clock: clock, now: l.now, quiet: quiet}
+	if l.format != "json" {
+		s.text = &render.Findings{Options: render.Options{Color: l.colored(out), Clock: clock}, Width: outputWidth(out)}
 	}
 	return s
 }
@@ -44,7 +45,7 @@ func newWhySink(w *why, out io.Writer, clock event.Clock, engine *diagnose.Engin
 // Show counts findings that were told as a record, and nothing else.
 func (s *whySink) Show(c *conn.Change) bool {
 	s.engine.Handle(c)
-	if s.text == nil && c.Kind == conn.Lost {
+	if s.text == nil && c.Kind == conn.Lost && !s.beside {
 		s.scratch = record.Append(s.scratch[:0], c, s.clock)
 		s.write()
 	}
