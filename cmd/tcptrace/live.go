@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/tcptrace/tcptrace/internal/audit"
+	"github.com/tcptrace/tcptrace/internal/census"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/filter"
 	"github.com/tcptrace/tcptrace/internal/probe"
@@ -40,6 +41,7 @@ type live struct {
 	meter    *audit.Meter
 	clock    event.Clock // of the source
 	capture  *capture    // nil: nothing is recorded
+	label    census.Labeler
 
 	// What a sink may keep as it is made: the time of what it is shown, which
 	// is the only clock that it may ask, and what it is shown from, nil where
@@ -195,12 +197,17 @@ type tracer interface {
 
 // traceFrom traces from a source that is open.
 func (l *live) traceFrom(ctx context.Context, cmd *cobra.Command, build newSink, t tracer, source *probe.Source, labels *labeler) (trace.Summary, error) {
+	l.label = labels.label
 	from, err := l.metered(source)
 	if err != nil {
 		return trace.Summary{}, err
 	}
 	if l.capture == nil {
 		from = tapped{from, func(ev *event.Event, handle event.Handler) {
+			if l.capture != nil { // the user has begun one since
+				l.capture.take(ev, labels.label, handle)
+				return
+			}
 			if ev.Task.Known() {
 				ev.Task.Label = labels.label(&ev.Task, ev.Time)
 			}

@@ -104,8 +104,10 @@ func (w *watch) runScreen(cmd *cobra.Command) error {
 	var sink *screenSink
 	build := func(_ io.Writer, clock event.Clock) trace.Sink {
 		view.Clock = clock
-		sink = &screenSink{color: w.color}
-		sink.Screen = screen.New(options, view, screen.Hooks{Now: w.now, Cost: sink.cost.look, Listeners: queues.read})
+		sink = &screenSink{color: w.color, record: screenRecorder{live: &w.live}}
+		sink.Screen = screen.New(options, view, screen.Hooks{
+			Now: w.now, Cost: sink.cost.look, Listeners: queues.read, Record: sink.record.toggle, Note: sink.record.note,
+		})
 		return sink
 	}
 	summary, err := w.live.run(cmd, build)
@@ -119,6 +121,7 @@ func (w *watch) runScreen(cmd *cobra.Command) error {
 		return err
 	}
 	if sink != nil {
+		sink.record.conclude(cmd.ErrOrStderr())
 		fmt.Fprintln(cmd.OutOrStdout(), sink.Command())
 	}
 	conclude(cmd.ErrOrStderr(), summary)
@@ -130,11 +133,13 @@ type screenSink struct {
 	*screen.Screen
 	color   string
 	cost    costMeter
+	record  screenRecorder
 	started bool
 }
 
 func (s *screenSink) attach(t *trace.Trace, source *probe.Source) {
 	s.Attach(t)
+	s.record.source = source
 	s.cost.source, s.cost.events = source, func() uint64 { return t.Stats().Events }
 }
 

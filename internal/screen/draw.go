@@ -72,11 +72,8 @@ func (d *Display) header(v *View, short bool) []string {
 	if d.paused {
 		tail = "PAUSED " + tail
 	}
-	if v.Note != "" {
-		tail = v.Note + "  " + tail
-	}
 	first := paint(bold, fit(head, max(d.width-ansi.StringWidth(tail)-1, 0))) + " "
-	if d.paused || v.Note != "" {
+	if d.paused {
 		first += paint(alert, tail)
 	} else {
 		first += tail
@@ -106,6 +103,9 @@ func (d *Display) figures(v *View) string {
 			parts = append(parts, "bpf "+render.Duration(v.Cost.BPF)+"/event")
 		}
 		parts = append(parts, "mem "+size(v.Cost.Memory))
+	}
+	if v.Note != "" {
+		parts = append(parts, paint(alert, render.Safe(v.Note)))
 	}
 	if f := d.selection(v); f != "" {
 		parts = append(parts, paint(note, f))
@@ -269,7 +269,7 @@ func (d *Display) footer(v *View) string {
 	case d.said != "":
 		return paint(note, d.said)
 	}
-	keys := "Enter opens  Esc back  / filter  s sort  p pause  y command  ? help  q quit"
+	keys := "Enter opens  Esc back  / filter  s sort  p pause  w record  y command  ? help  q quit"
 	if v.Query.Focus.Kind == OnTimeline {
 		keys = "Enter its connections  Esc back  y command  ? help  q quit"
 	}

@@ -10,6 +10,7 @@ var helpLines = []struct{ key, what string }{
 	{"/", "select connections by flags as on the command line: --port 443 --comm nginx --net 10.0.0.0/8 --state CLOSE_WAIT. Empty selects all. All figures are then theirs"},
 	{"s S", "another order of the rows; the same order reversed"},
 	{"p", "stop the picture, not the counting"},
+	{"w", "begin a recording in the working directory; end it. tcptrace why --from reads it"},
 	{"y", "the command line that shows this again"},
 	{"q", "quit; so does Ctrl-C"},
 	{"", ""},

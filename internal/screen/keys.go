@@ -47,6 +47,8 @@ func (d *Display) press(key tea.KeyPressMsg) (quit bool) {
 		d.setOrder(order{d.query.Sort, !d.query.Reverse})
 	case "p", "space":
 		d.paused = !d.paused
+	case "w":
+		d.shared.record.Add(1)
 	case "y":
 		d.said = d.Command()
 	default:

@@ -22,8 +22,9 @@ var ErrQuit = errors.New("the user has left the screen")
 
 // shared is what the two halves have in common.
 type shared struct {
-	query atomic.Pointer[Query]
-	view  atomic.Pointer[View]
+	query  atomic.Pointer[Query]
+	view   atomic.Pointer[View]
+	record atomic.Int32 // how often the user asked to begin or end a recording, not answered yet
 }
 
 const (
@@ -59,6 +60,9 @@ type Hooks struct {
 	Now  func() event.Time // the clock of the events
 	Cost func() Cost       // what tcptrace takes; asked every two seconds
 	Note func() string     // what the header is to say of the run
+
+	// Record begins a recording, or ends the one under way: Note then says so.
+	Record func()
 
 	// Listeners is told once a second which network namespaces have listeners,
 	// while they are looked at, and returns what was last read of their queues,
@@ -148,6 +152,11 @@ func (s *Screen) answer(now event.Time) {
 		s.model.SetFilter(f)
 	}
 	s.ask(q, now)
+	if s.hooks.Record != nil {
+		for ; s.shared.record.Load() > 0; s.shared.record.Add(-1) {
+			s.hooks.Record()
+		}
+	}
 	var v *View
 	if asked || now >= s.bodyDue {
 		began := time.Now()
