@@ -40,7 +40,9 @@ func buildAndRun(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	binary = filepath.Join(dir, "tcptrace")
-	if out, err := exec.Command("go", "build", "-o", binary, "../../cmd/tcptrace").CombinedOutput(); err != nil {
+	build := exec.Command("go", "build", "-o", binary, "../../cmd/tcptrace")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as it is built for users; else it cannot drop capabilities
+	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
 		return 1
 	}
