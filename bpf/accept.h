@@ -41,10 +41,6 @@ struct trace_event_raw_sys_exit {
 
 #pragma clang attribute pop
 
-enum {
-	PROTOCOL_TCP = 6,
-};
-
 // The socket that the current task has just got as fd, or NULL if it is none
 // of TCP's.
 static __always_inline struct sock *accepted_socket(long fd)
@@ -61,7 +57,7 @@ static __always_inline struct sock *accepted_socket(long fd)
 	bpf_probe_read_kernel(&file, sizeof(file), &slots[fd]);
 	socket = BPF_CORE_READ(file, private_data);
 	sk = BPF_CORE_READ(socket, sk);
-	if (!sk || BPF_CORE_READ((struct sock___protocol *)sk, sk_protocol) != PROTOCOL_TCP)
+	if (!sk || BPF_CORE_READ((struct sock___protocol *)sk, sk_protocol) != IPPROTO_TCP)
 		return NULL;
 	return sk;
 }

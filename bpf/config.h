@@ -66,7 +66,8 @@ struct tt_config {
 	__u8 finds_fin;		 // kfree_skb is the hook of sees_fin
 	__u8 sees_calls;	 // hooks see how connect() and accept() return
 	__u8 accept_by_call;	 // such a hook tells of what was accepted
-	__u8 pad[4];
+	__u8 untyped;		 // the programs are at raw tracepoints: see peek()
+	__u8 pad[3];
 };
 
 const volatile struct tt_config config;

@@ -6,7 +6,6 @@
 #include "listing.h"
 
 enum {
-	IPPROTO_TCP = 6,
 	IPPROTO_MPTCP = 262,
 
 	SOCKFS_MAGIC = 0x534F434B, // include/uapi/linux/magic.h

@@ -41,6 +41,7 @@ enum {
 	BPF_RB_AVAIL_DATA = 0,
 
 	BPF_SOCK_OPS_TIMEOUT_INIT = 1,
+	BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB = 5,
 };
 
 struct bpf_sock_ops {
@@ -79,6 +80,9 @@ enum {
 	AF_INET = 2,
 	AF_INET6 = 10,
 };
+
+// include/uapi/linux/in.h
+enum { IPPROTO_TCP = 6 };
 
 #include <bpf/bpf_helpers.h>
 

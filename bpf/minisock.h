@@ -5,6 +5,7 @@
 // user space found in kallsyms, picks ours out.
 #pragma once
 
+#include "peek.h"
 #include "request.h"
 #include "timewait.h"
 
@@ -44,7 +45,7 @@ static __always_inline int connect_bound(const struct sock *sk)
 
 static __always_inline int timer_started(const struct timer_list *timer)
 {
-	__u64 handler = (__u64)timer->function;
+	__u64 handler = (__u64)peek(timer, function);
 
 	if (!handler)
 		return 0;
@@ -59,7 +60,7 @@ static __always_inline int timer_started(const struct timer_list *timer)
 
 static __always_inline int timer_detached(const struct timer_list *timer, void *ctx)
 {
-	__u64 handler = (__u64)timer->function;
+	__u64 handler = (__u64)peek(timer, function);
 
 	if (!handler)
 		return 0;
@@ -74,7 +75,7 @@ static __always_inline int timer_detached(const struct timer_list *timer, void *
 static __always_inline int timer_expires(const struct timer_list *timer)
 {
 	if (!config.request_handler ||
-	    (__u64)timer->function != config.request_handler)
+	    (__u64)peek(timer, function) != config.request_handler)
 		return 0;
 	return request_expires(owner_of(timer, struct request_sock, rsk_timer), timer);
 }

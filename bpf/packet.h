@@ -10,7 +10,6 @@
 enum {
 	ETH_P_IP = 0x0800,
 	ETH_P_IPV6 = 0x86dd,
-	IPPROTO_TCP = 6,
 	IPV6_HEADER = 40,
 };
 

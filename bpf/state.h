@@ -8,6 +8,7 @@
 #include "filter.h"
 #include "listener.h"
 #include "owner.h"
+#include "peek.h"
 #include "retransmit.h"
 #include "sock.h"
 
@@ -15,7 +16,15 @@ static __always_inline __u64 make_cookie(const struct sock *sk)
 {
 	if (config.has_cookie_helper)
 		return bpf_get_socket_cookie((void *)sk);
-	return sk->__sk_common.skc_cookie.counter;
+	return peek(sk, __sk_common.skc_cookie.counter);
+}
+
+// NULL for a socket of another protocol.
+static __always_inline struct tcp_sock *tcp_sock_of(const struct sock *sk)
+{
+	if (config.untyped)
+		return peek(sk, sk_protocol) == IPPROTO_TCP ? (struct tcp_sock *)sk : NULL;
+	return bpf_skc_to_tcp_sock((void *)sk);
 }
 
 // The kernel counts a FIN as a byte, of either direction. Ours is the last of
@@ -25,17 +34,17 @@ static __always_inline __u8 counted_fins(__u8 state, const struct sock *sk,
 {
 	__u8 flags = 0;
 
-	if (sk->__sk_common.skc_flags & (1 << SOCK_DONE))
+	if (peek(sk, __sk_common.skc_flags) & (1 << SOCK_DONE))
 		flags |= TT_F_FIN_RECEIVED;
 	if ((state == TCP_FIN_WAIT1 || state == TCP_FIN_WAIT2 || state == TCP_CLOSING ||
 	     state == TCP_LAST_ACK) &&
-	    tp->snd_una == tp->write_seq)
+	    peek(tp, snd_una) == peek(tp, write_seq))
 		flags |= TT_F_FIN_ACKED;
 	return flags;
 }
 
-static __always_inline void emit_totals(const struct tt_head *closing, const struct sock *sk,
-					const struct tcp_sock *tp)
+static __noinline void emit_totals(const struct tt_head *closing, const struct sock *sk,
+				   const struct tcp_sock *tp)
 {
 	struct tt_head head = *closing;
 	struct tt_totals *totals;
@@ -46,12 +55,12 @@ static __always_inline void emit_totals(const struct tt_head *closing, const str
 	totals = reserve(&head, sizeof(*totals));
 	if (!totals)
 		return;
-	totals->bytes_sent = tp->bytes_sent;
-	totals->bytes_acked = tp->bytes_acked;
-	totals->bytes_received = tp->bytes_received;
-	totals->segs_out = tp->segs_out;
-	totals->segs_in = tp->segs_in;
-	totals->srtt_us = tp->srtt_us >> 3;
+	totals->bytes_sent = peek(tp, bytes_sent);
+	totals->bytes_acked = peek(tp, bytes_acked);
+	totals->bytes_received = peek(tp, bytes_received);
+	totals->segs_out = peek(tp, segs_out);
+	totals->segs_in = peek(tp, segs_in);
+	totals->srtt_us = peek(tp, srtt_us) >> 3;
 	totals->pad = 0;
 	submit(totals);
 }
@@ -96,8 +105,8 @@ static __always_inline bool is_second_close(int old, int new)
 // its port before, or marked it dead (inet_csk_prepare_forced_close).
 static __always_inline bool is_twin(const struct sock *sk)
 {
-	return sk->__sk_common.skc_num && !sk->sk_socket &&
-	       !(sk->__sk_common.skc_flags & (1 << SOCK_DEAD));
+	return peek(sk, __sk_common.skc_num) && !peek(sk, sk_socket) &&
+	       !(peek(sk, __sk_common.skc_flags) & (1 << SOCK_DEAD));
 }
 
 // A timeout sets the socket's error and wakes its process, and closes the socket
@@ -108,8 +117,8 @@ static __always_inline bool is_timeout(const struct sock *sk, const struct tcp_s
 {
 	const struct inet_connection_sock *icsk = &tp->inet_conn;
 
-	return !(sk->__sk_common.skc_flags & (1 << SOCK_DEAD)) &&
-	       !icsk->icsk_pending && (icsk->icsk_retransmits || icsk->icsk_probes_out);
+	return !(peek(sk, __sk_common.skc_flags) & (1 << SOCK_DEAD)) && !peek(icsk, icsk_pending) &&
+	       (peek(icsk, icsk_retransmits) || peek(icsk, icsk_probes_out));
 }
 
 // Fills in who the socket is. Its copy is gone afterwards: the stack has no room
@@ -141,7 +150,7 @@ static __always_inline void emit_transition(struct tt_head *head, bool process)
 // process: a system call, which owns the socket, makes the transition.
 static __always_inline int state_changed(const struct sock *sk, int old, int new, bool process)
 {
-	struct tcp_sock *tp = bpf_skc_to_tcp_sock((void *)sk);
+	struct tcp_sock *tp = tcp_sock_of(sk);
 	struct tt_head head = {
 		.time_ns = bpf_ktime_get_ns(),
 		.kind = TT_STATE,
@@ -158,7 +167,7 @@ static __always_inline int state_changed(const struct sock *sk, int old, int new
 	}
 	if (!read_identity(&head, sk))
 		return 0;
-	head.err = sk->sk_err; // once: it may be taken at any time
+	head.err = peek(sk, sk_err); // once: it may be taken at any time
 	if (!process && new == TCP_CLOSE && !head.err) {
 		if (old == TCP_SYN_RECV && is_twin(sk))
 			head.cause = TT_CAUSE_TWIN;
@@ -166,7 +175,7 @@ static __always_inline int state_changed(const struct sock *sk, int old, int new
 			head.cause = TT_CAUSE_TIMEOUT;
 	}
 	if (!head.local_port)
-		head.local_port = bpf_ntohs(tp->inet_conn.icsk_inet.inet_sport);
+		head.local_port = bpf_ntohs(peek(tp, inet_conn.icsk_inet.inet_sport));
 	if (old == TCP_SYN_RECV && without_request(sk, head.time_ns))
 		head.flags |= TT_F_NO_REQUEST;
 	if (!tuple_selected(&head))
@@ -186,7 +195,7 @@ static __always_inline int state_changed(const struct sock *sk, int old, int new
 	if (!news && !owner_selected(head.cookie))
 		return 0;
 	if (new == TCP_CLOSE && old != TCP_LISTEN && head.cause != TT_CAUSE_TWIN) {
-		if (tp->total_retrans)
+		if (peek(tp, total_retrans))
 			end_storm(&head);
 		emit_totals(&head, sk, tp);
 	}
@@ -208,7 +217,7 @@ static __always_inline int changed_by_call(const struct sock *sk, int old, int n
 {
 	struct tt_tally *tally;
 
-	if (sk->sk_lock.owned != 1)
+	if (peek(sk, sk_lock.owned) != 1)
 		return 0;
 	tally = this_tally();
 	if (tally)
@@ -220,7 +229,7 @@ static __always_inline int changed_by_packet(const struct sock *sk, int old, int
 {
 	struct tt_tally *tally;
 
-	if (sk->sk_lock.owned != 1)
+	if (peek(sk, sk_lock.owned) != 1)
 		return state_changed(sk, old, new, false);
 	tally = this_tally();
 	if (tally)

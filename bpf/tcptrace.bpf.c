@@ -226,11 +226,13 @@ int tt_storms(struct bpf_iter__bpf_map_elem *ctx)
 }
 
 // Gives a request socket its cookie, which its child and that child's timewait
-// socket inherit. It changes nothing else.
+// socket inherit. The child of a SYN cookie has none to inherit: it gets one
+// here, where the tracing programs cannot make it. This changes nothing else.
 SEC("sockops")
 int tt_sockops(struct bpf_sock_ops *ops)
 {
-	if (ops->op == BPF_SOCK_OPS_TIMEOUT_INIT)
+	if (ops->op == BPF_SOCK_OPS_TIMEOUT_INIT ||
+	    (!config.has_cookie_helper && ops->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB))
 		bpf_get_socket_cookie(ops);
 	return 1;
 }

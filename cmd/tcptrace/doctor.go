@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -15,7 +14,7 @@ import (
 
 func newDoctor() *cobra.Command {
 	var out output
-	var hooks string
+	var what probe.Options
 	cmd := &cobra.Command{
 		Use:   "doctor [flags]",
 		Short: "Say what this kernel and these privileges allow",
@@ -33,23 +32,27 @@ the records are of type "capability", "privilege" and "host".`,
 		Example: `  sudo tcptrace doctor
   sudo tcptrace doctor -o json | jq -r 'select(.grade != "exact") | .name'`,
 		Args: noArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error { return doctor(cmd.OutOrStdout(), &out, hooks) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return doctor(cmd.OutOrStdout(), &out, what) },
 	}
-	what := newFlagSet()
-	what.Var(word{&hooks, hookNames}, "hooks", "with `HOW` to see SYN_RECV and TIME_WAIT: "+strings.Join(hookNames, " or ")+" (default: the best that this kernel has)")
-	addFlags(cmd, flagGroup{"What is printed", out.flags()}, flagGroup{"What is examined", what})
+	examined := newFlagSet()
+	hooksFlag(examined, &what)
+	btfFlag(examined, &what)
+	addFlags(cmd, flagGroup{"What is printed", out.flags()}, flagGroup{"What is examined", examined})
 	completeWords(cmd, "hooks", hookNames...)
 	out.complete(cmd)
 	return cmd
 }
 
 // doctor prints the tables. Without transitions there is nothing to trace.
-func doctor(stdout io.Writer, out *output, hooks string) error {
-	capabilities, err := probe.Examine(hooks)
+func doctor(stdout io.Writer, out *output, what probe.Options) error {
+	capabilities, err := probe.Examine(what)
 	if err != nil {
 		return err
 	}
 	host := probe.ExamineHost()
+	if what.BTF != "" {
+		host.BTF = what.BTF
+	}
 	if out.format == "json" {
 		err = errors.Join(writeCapabilities(stdout, capabilities), writeHost(stdout, &host))
 	} else {

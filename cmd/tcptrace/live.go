@@ -93,11 +93,22 @@ func (l *live) advanced() *pflag.FlagSet {
 	advanced.BoolVar(&l.probe.NoSweep, "no-sweep", false,
 		"do not read the kernel's tables of sockets, which is done at the start, every minute and after"+
 			" a loss; sockets older than the trace are then known only by what happens to them")
-	advanced.Var(word{&l.probe.Hooks, hookNames}, "hooks",
-		"`HOW` to see SYN_RECV and TIME_WAIT: "+strings.Join(hookNames, " or ")+" (default: the best that this kernel has)")
+	hooksFlag(advanced, &l.probe)
+	btfFlag(advanced, &l.probe)
 	advanced.Var(size{&l.probe.RingBytes}, "ring-size", "`SIZE` of the buffer between kernel and tcptrace (default 8MiB); raise it if events are lost")
 	advanced.Var(period{to: &l.probe.Poll, min: time.Millisecond, max: 10 * time.Second}, "poll", "`TIME` between two readings of that buffer (default 50ms)")
 	return advanced
+}
+
+func hooksFlag(fs *pflag.FlagSet, opts *probe.Options) {
+	fs.Var(word{&opts.Hooks, hookNames}, "hooks",
+		"`HOW` to see SYN_RECV and TIME_WAIT: "+strings.Join(hookNames, " or ")+" (default: the best that this kernel has)")
+}
+
+func btfFlag(fs *pflag.FlagSet, opts *probe.Options) {
+	fs.StringVar(&opts.BTF, "btf", "",
+		"`FILE` with the types of the running kernel, for one that has none of its own (CONFIG_DEBUG_INFO_BTF);"+
+			" they are held against a socket first")
 }
 
 // run traces until the user, the duration, the count or the reader of our

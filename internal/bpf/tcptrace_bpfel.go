@@ -76,7 +76,8 @@ type TcptraceTtConfig struct {
 	FindsFin             uint8
 	SeesCalls            uint8
 	AcceptByCall         uint8
-	Pad                  [4]uint8
+	Untyped              uint8
+	Pad                  [3]uint8
 }
 
 type TcptraceTtCounts struct {

@@ -43,6 +43,7 @@ const (
 	remedySymbols = "grant CAP_SYSLOG, and set kernel.kptr_restrict below 2"
 	remedyCgroup  = "mount the cgroup v2 hierarchy, and grant CAP_NET_ADMIN"
 	remedyKernel  = "a newer kernel"
+	remedyTypes   = "a kernel with CONFIG_DEBUG_INFO_BTF"
 	remedyErrors  = "\"tcptrace why\" watches them, at 50 ns for each system call of the host"
 	remedyAccept  = "--exact-accept, at 50 ns for each system call of the host"
 )
@@ -87,6 +88,9 @@ func (s *Source) sweeping() Capability {
 			Name: c.Name, Grade: Bounded, Lost: "known only by what happens to them",
 			Why: firstLine(s.unswept), Remedy: remedyKernel,
 		}
+		if errors.Is(s.unswept, errUntyped) {
+			c.Remedy = remedyTypes
+		}
 	} else if !hasCapability(unix.CAP_SYS_ADMIN) {
 		c.Grade, c.Lost = Bounded, "those of other network namespaces are known only by what happens to them"
 		c.Why, c.Remedy = "CAP_SYS_ADMIN is missing, without which no namespace can be entered", "grant CAP_SYS_ADMIN"
@@ -114,8 +118,11 @@ func (p *programs) grade(s *service) Capability {
 		}
 		if missing {
 			c.Grade, c.Lost, c.Why, c.Remedy = s.without, s.lost, firstLine(why), s.remedy
-			if errors.Is(why, errHidden) {
+			switch {
+			case errors.Is(why, errHidden):
 				c.Remedy = remedySymbols
+			case errors.Is(why, errUntyped):
+				c.Remedy = remedyTypes
 			}
 		}
 	}
@@ -145,8 +152,8 @@ func (k *kernel) details() []Capability {
 		return Capability{Name: name, Grade: Absent, Lost: lost, Why: "this kernel's " + hook + " does not tell", Remedy: "Linux " + since + " or later"}
 	}
 	return []Capability{
-		detail("why a reset was sent", k.resetReason, "tp_btf/tcp_send_reset", "the kernel's reason is not shown", "6.10"),
-		detail("retransmits not sent", k.retransmitErr, "tp_btf/tcp_retransmit_skb", "a retransmit that could not be sent looks like one that was", "6.17"),
+		detail("why a reset was sent", k.resetReason, k.tracepoint("tcp_send_reset"), "the kernel's reason is not shown", "6.10"),
+		detail("retransmits not sent", k.retransmitErr, k.tracepoint("tcp_retransmit_skb"), "a retransmit that could not be sent looks like one that was", "6.17"),
 		{Name: "process of a transition", Grade: Exact, Hook: "sk_lock.owned"},
 		k.endCauses(),
 	}
@@ -164,10 +171,11 @@ func (k *kernel) endCauses() Capability {
 }
 
 // Examine loads and attaches the programs for a moment, to say what can be
-// traced here, by the hooks of that name if it is not empty: see Options. It
-// returns the error of Open where nothing can.
-func Examine(hooks string) ([]Capability, error) {
-	s, err := Open(Options{RingBytes: 1 << 16, Hooks: hooks})
+// traced here, by the hooks and the types that the options name. It returns the
+// error of Open where nothing can.
+func Examine(opts Options) ([]Capability, error) {
+	opts.RingBytes = 1 << 16
+	s, err := Open(opts)
 	if err != nil {
 		return nil, err
 	}

@@ -195,6 +195,9 @@ func withTracepoint(name string) func(*kernel) error {
 }
 
 func withStorage(k *kernel) error {
+	if k.untyped != nil {
+		return k.untyped
+	}
 	if !k.socketStorage {
 		return errors.New("this kernel's tracing programs cannot mark a socket (Linux 5.11 and later do)")
 	}

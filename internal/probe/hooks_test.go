@@ -88,7 +88,7 @@ func TestOpen_HooksByNameAndByDefault(t *testing.T) {
 	}
 	place := map[string]string{HooksFentry: "fentry/inet_twsk_kill, ", HooksTimers: "tp_btf/timer_start, "}
 	best := HooksFentry
-	if err := hasTrampolines(nil); err != nil {
+	if err := hasTrampolines(&kernel{}); err != nil {
 		best = HooksTimers
 		_, err := Open(Options{Hooks: HooksFentry, RingBytes: os.Getpagesize(), NoSweep: true})
 		if err == nil || !strings.HasPrefix(err.Error(), `hooks "fentry": `) || strings.Contains(err.Error(), "\n") {

@@ -67,7 +67,7 @@ func TestHost_TwoCapabilities(t *testing.T) {
 
 // examine prints the capabilities as JSON lines, or why there are none.
 func examine() {
-	capabilities, err := probe.Examine("")
+	capabilities, err := probe.Examine(probe.Options{})
 	if err != nil {
 		fmt.Printf("refused: %v\n", err)
 		return

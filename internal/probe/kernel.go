@@ -17,6 +17,7 @@ import (
 // version number.
 type kernel struct {
 	types   *btf.Spec
+	untyped error    // why programs cannot rest on types that the kernel itself has; nil if they can
 	symbols *symbols // nil where kallsyms hides addresses
 	hidden  error    // why symbols is nil
 
@@ -35,16 +36,16 @@ type kernel struct {
 	resetReasons, dropReasons []string
 }
 
-// examineKernel reads BTF and kallsyms.
-func examineKernel() (*kernel, error) {
-	types, err := btf.LoadKernelSpec()
+// examineKernel reads BTF, of that file unless it is "", and kallsyms.
+func examineKernel(file string) (*kernel, error) {
+	types, untyped, err := readTypes(file)
 	if err != nil {
-		return nil, fmt.Errorf("read the kernel's BTF (needs CONFIG_DEBUG_INFO_BTF): %w", err)
+		return nil, err
 	}
-	k := &kernel{types: types, hz: ticksPerSecond()}
+	k := &kernel{types: types, untyped: untyped, hz: ticksPerSecond()}
 	k.symbols, k.hidden = readSymbols(symbolNames())
-	k.cookieHelper = k.hasFunction("bpf_get_socket_ptr_cookie")
-	k.socketStorage = k.hasFunction("bpf_sk_storage_get_tracing")
+	k.cookieHelper = untyped == nil && k.hasFunction("bpf_get_socket_ptr_cookie")
+	k.socketStorage = untyped == nil && k.hasFunction("bpf_sk_storage_get_tracing")
 	k.retransmitErr = k.tracepointArgs("tcp_retransmit_skb") >= 3
 	k.resetReason = k.tracepointArgs("tcp_send_reset") >= 3
 	k.dropReason = k.tracepointArgs("kfree_skb") >= 3

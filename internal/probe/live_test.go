@@ -52,6 +52,9 @@ type sighting struct {
 // hooks is Options.Hooks of every live test that leaves it open.
 var hooks = flag.String("hooks", "", "see minisockets by fentry or by timers; the default is the best that this kernel has")
 
+// btfFile is Options.BTF of every live test that leaves it open.
+var btfFile = flag.String("btf", "", "types of the kernel that runs; the default is its own")
+
 // slack is how far from the truth a time may seem to be on a machine whose clock
 // and timers do not agree: an emulated one.
 var slack = flag.Duration("slack", 0, "how far from the truth a time may seem to be")
@@ -60,6 +63,9 @@ var slack = flag.Duration("slack", 0, "how far from the truth a time may seem to
 func open(options probe.Options) (*probe.Source, error) {
 	if options.Hooks == "" {
 		options.Hooks = *hooks
+	}
+	if options.BTF == "" {
+		options.BTF = *btfFile
 	}
 	return probe.Open(options)
 }

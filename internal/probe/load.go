@@ -94,7 +94,11 @@ func loadHooks(k *kernel, set *hookSet, opts *Options) (*programs, error) {
 func (p *programs) choose(spec *ebpf.CollectionSpec, k *kernel) error {
 	all := spec.Programs
 	spec.Programs = map[string]*ebpf.ProgramSpec{}
-	for _, h := range p.hooks {
+	for i := range p.hooks {
+		h := &p.hooks[i]
+		if k.untyped != nil {
+			h.unType(all[h.program], k.untyped)
+		}
 		spec.Programs[h.program] = all[h.program]
 		if h.usable == nil {
 			continue
@@ -178,7 +182,10 @@ func (p *programs) attach() error {
 }
 
 func (p *programs) attachHook(h *hook, program *ebpf.Program) (link.Link, error) {
-	if h.over == "" {
+	switch {
+	case program.Type() == ebpf.RawTracepoint:
+		return link.AttachRawTracepoint(link.RawTracepointOptions{Name: h.function(), Program: program})
+	case h.over == "":
 		return h.attach(program)
 	}
 	return link.AttachIter(link.IterOptions{Program: program, Map: p.collection.Maps[h.over]})

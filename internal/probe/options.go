@@ -30,6 +30,14 @@ type Options struct {
 	// this kernel has. Each gives the same events.
 	Hooks string
 
+	// BTF names a file with the types of the kernel that runs, raw or in an ELF
+	// file, for a kernel that has none of its own (CONFIG_DEBUG_INFO_BTF). What
+	// rests on the kernel's own is left out: see untyped. Open fails where a
+	// socket of ours is not seen as it is by these types.
+	BTF string
+
+	proven bool // the file is not to be held against sockets: see proveTypes
+
 	// ExactAccept says to see accept() itself also where the kernel has no
 	// trampolines: by the tracepoints of system calls, which cost every system
 	// call of the host some 50 ns. Open fails where that cannot be had.

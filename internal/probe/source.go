@@ -53,9 +53,14 @@ func Open(opts Options) (*Source, error) {
 	if opts.Poll == 0 {
 		opts.Poll = defaultPoll
 	}
-	k, err := examineKernel()
+	k, err := examineKernel(opts.BTF)
 	if err != nil {
 		return nil, err
+	}
+	if k.untyped != nil && !opts.proven {
+		if err := proveTypes(&opts); err != nil {
+			return nil, err
+		}
 	}
 	s := &Source{opts: opts, kernel: k, clock: readClock()}
 	s.decoder = bpf.Decoder{HZ: k.hz, ResetReasons: k.resetReasons, DropReasons: k.dropReasons, EndCause: k.symbols.endCause}
@@ -68,9 +73,12 @@ func Open(opts Options) (*Source, error) {
 		return nil, errors.Join(err, s.Close())
 	}
 	maps := s.programs.collection.Maps
-	if opts.NoSweep {
+	switch {
+	case opts.NoSweep:
 		s.unswept = errors.New("left out")
-	} else {
+	case k.untyped != nil:
+		s.unswept = k.untyped
+	default:
 		s.sweeper, s.unswept = newSweeper(&opts, maps[bpf.TcptraceMapOwners], maps[bpf.TcptraceMapListeners])
 	}
 	return s, nil

@@ -19,7 +19,7 @@ type Source struct{}
 func Open(Options) (*Source, error) { return nil, errNotLinux }
 
 // Examine returns no capabilities and an error.
-func Examine(string) ([]Capability, error) { return nil, errNotLinux }
+func Examine(Options) ([]Capability, error) { return nil, errNotLinux }
 
 // ExamineHost returns nothing.
 func ExamineHost() Host { return Host{} }

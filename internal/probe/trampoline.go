@@ -66,8 +66,8 @@ func trampolineHooks() []hook {
 	return hooks
 }
 
-// function returns the name of the kernel function to whose entry or exit the
-// hook is attached.
+// function returns the name of the kernel function, or of the tracepoint, to
+// which the hook is attached.
 func (h *hook) function() string {
 	_, name, _ := strings.Cut(h.where, "/")
 	return name
@@ -75,7 +75,10 @@ func (h *hook) function() string {
 
 // hasTrampolines finds out whether a program can be attached to a function's
 // entry. That takes CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS.
-func hasTrampolines(*kernel) error {
+func hasTrampolines(k *kernel) error {
+	if k.untyped != nil {
+		return k.untyped
+	}
 	// Linux 5.10 says so itself. Later ones attach the program, and never run it
 	// (kernel/trace/ftrace.c: direct calls are FTRACE_OPS_FL_PERMANENT no more).
 	if enabled, err := os.ReadFile("/proc/sys/kernel/ftrace_enabled"); err == nil && strings.TrimSpace(string(enabled)) == "0" {

@@ -28,7 +28,7 @@ func TestPrograms_Verified(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k, err := examineKernel()
+	k, err := examineKernel(commandline.Lookup("btf").Value.String())
 	if err != nil {
 		t.Fatal(err)
 	}
