@@ -35,16 +35,24 @@ func (b *block) common(s shape, ev *event.Event) {
 	b.fields(has, ev)
 }
 
-// when codes a row's time.
+// when codes a row's time, by how far it is from the row before. The low bytes
+// are all but noise, and have columns of their own.
 func (b *block) when(t *event.Time) {
 	if b.writing {
-		d := zigzag(int64(*t - b.time))
+		d, back := uint64(*t-b.time), uint64(0)
+		if *t < b.time {
+			d, back = -d, 1
+		}
 		b.putByte(colTime0, byte(d))
 		b.putByte(colTime1, byte(d>>8))
-		b.put(colTime2, d>>16)
+		b.put(colTime2, d>>16<<1|back)
 	} else {
 		d := uint64(b.getByte(colTime0)) | uint64(b.getByte(colTime1))<<8
-		*t = b.time + event.Time(unzigzag(d|b.get(colTime2)<<16))
+		high := b.get(colTime2)
+		if d |= high >> 1 << 16; high&1 != 0 {
+			d = -d
+		}
+		*t = b.time + event.Time(d)
 	}
 	b.time = *t
 }
@@ -156,14 +164,18 @@ func (b *block) keep(ev *event.Event) {
 	b.sockets = append(b.sockets, socket{ev.ID, ev.Local, ev.Remote})
 }
 
-// addressPort codes an address and port, the port by what it is more than the
-// last one.
+// addressPort codes an address and port: 0 for no port, else 1 + by what it is
+// more than the last one, signed and around the end of the range, too.
 func (b *block) addressPort(col column, a *netip.AddrPort, last *uint16) {
 	addr, port := a.Addr(), a.Port()
 	b.address(&addr)
-	d := int16(port - *last) // around the end of the range, too
-	signed(&b.coder, col, &d)
-	port = *last + uint16(d)
-	*last = port
+	var d uint64
+	if b.writing && port != 0 {
+		d = 1 + zigzag(int64(int16(port-*last)))
+	}
+	if number(&b.coder, col, &d); d != 0 {
+		*last += uint16(unzigzag(d - 1))
+		port = *last
+	}
 	*a = netip.AddrPortFrom(addr, port)
 }

@@ -42,7 +42,7 @@ func NewWriter(out io.Writer, info Info) (*Writer, error) {
 }
 
 func newWriter(emit func(*head, []byte) error) (*Writer, error) {
-	encoder, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest),
+	encoder, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedDefault),
 		zstd.WithEncoderCRC(true))
 	if err != nil {
 		return nil, fmt.Errorf("prepare to compress: %w", err)
