@@ -63,7 +63,7 @@ static __always_inline struct sock *accepted_socket(long fd)
 }
 
 // A system call of the accept family has returned fd, or an error.
-static __always_inline int accept_returned(long fd)
+static __always_inline int accept_returned(void *ctx, long fd)
 {
 	struct tt_head head = {
 		.kind = TT_ACCEPTED,
@@ -77,7 +77,7 @@ static __always_inline int accept_returned(long fd)
 	if (!sk)
 		return 0;
 	head.time_ns = bpf_ktime_get_ns();
-	emit_owner(&head, sk);
+	emit_owner(ctx, &head, sk);
 	return 0;
 }
 
@@ -95,7 +95,7 @@ static __always_inline struct sock *accept_result(void *ctx)
 }
 
 // inet_csk_accept has returned a socket, whose mark is not needed any more.
-static __always_inline int socket_accepted(struct sock *sk)
+static __always_inline int socket_accepted(void *ctx, struct sock *sk)
 {
 	struct tt_head head = {
 		.kind = TT_ACCEPTED,
@@ -107,6 +107,6 @@ static __always_inline int socket_accepted(struct sock *sk)
 	head.time_ns = bpf_ktime_get_ns();
 	if (config.marks_unowned)
 		bpf_sk_storage_delete(&unowned, sk);
-	emit_owner(&head, sk);
+	emit_owner(ctx, &head, sk);
 	return 0;
 }

@@ -67,7 +67,8 @@ struct tt_config {
 	__u8 sees_calls;	 // hooks see how connect() and accept() return
 	__u8 accept_by_call;	 // such a hook tells of what was accepted
 	__u8 untyped;		 // the programs are at raw tracepoints: see peek()
-	__u8 pad[3];
+	__u8 saves_stacks;	 // of the calls that open connections
+	__u8 pad[2];
 };
 
 const volatile struct tt_config config;

@@ -172,6 +172,7 @@ struct tt_queue {
 enum tt_op {
 	TT_OP_CONNECT = 1,
 	TT_OP_ACCEPT,
+	TT_OP_READ, // of struct tt_stack alone
 };
 
 // A system call failed, with head.err.

@@ -7,6 +7,7 @@
 #include "emit.h"
 #include "filter.h"
 #include "sock.h"
+#include "stack.h"
 
 static __always_inline bool in_process_context(const struct sock *sk)
 {
@@ -38,7 +39,7 @@ static __always_inline void mark_unowned(struct sock *sk)
 		bpf_sk_storage_get(&unowned, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 }
 
-static __always_inline void emit_owner(struct tt_head *head, struct sock *sk)
+static __always_inline void emit_owner(void *ctx, struct tt_head *head, struct sock *sk)
 {
 	struct tt_transition *record;
 	struct tt_sock copy;
@@ -48,6 +49,7 @@ static __always_inline void emit_owner(struct tt_head *head, struct sock *sk)
 		return;
 	head->old_state = member(&copy, skc_state);
 	head->cookie = cookie_of(&copy);
+	save_stack(ctx, head->cookie, head->kind == TT_USED ? TT_OP_READ : TT_OP_ACCEPT);
 	if (!remember_owner(head->cookie, bpf_get_current_pid_tgid() >> 32, false) &&
 	    !owner_selected(head->cookie))
 		return;
@@ -59,7 +61,7 @@ static __always_inline void emit_owner(struct tt_head *head, struct sock *sk)
 }
 
 // A process has read from a socket. It is the first if the mark is still there.
-static __always_inline int socket_read(struct sock *sk)
+static __always_inline int socket_read(void *ctx, struct sock *sk)
 {
 	struct tt_head head = {
 		.kind = TT_USED,
@@ -70,6 +72,6 @@ static __always_inline int socket_read(struct sock *sk)
 		return 0;
 	bpf_sk_storage_delete(&unowned, sk);
 	head.time_ns = bpf_ktime_get_ns();
-	emit_owner(&head, sk);
+	emit_owner(ctx, &head, sk);
 	return 0;
 }

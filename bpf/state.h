@@ -11,6 +11,7 @@
 #include "peek.h"
 #include "retransmit.h"
 #include "sock.h"
+#include "stack.h"
 
 static __always_inline __u64 make_cookie(const struct sock *sk)
 {
@@ -199,6 +200,8 @@ static __always_inline int state_changed(const struct sock *sk, int old, int new
 			end_storm(&head);
 		emit_totals(&head, sk, tp);
 	}
+	if (new == TCP_CLOSE && head.cause != TT_CAUSE_TWIN)
+		forget_stack(head.cookie);
 	if (old == TCP_SYN_RECV && new == TCP_ESTABLISHED)
 		mark_unowned((struct sock *)sk);
 	if (new == TCP_LISTEN)
@@ -213,7 +216,7 @@ static __always_inline int state_changed(const struct sock *sk, int old, int new
 // (bpf_trace_run): not for the hundreds of packets, say, that an interrupt of
 // it lets in. So those have a program of their own, which no packet can
 // interrupt but in the few instructions that find out whose turn it is.
-static __always_inline int changed_by_call(const struct sock *sk, int old, int new)
+static __always_inline int changed_by_call(void *ctx, const struct sock *sk, int old, int new)
 {
 	struct tt_tally *tally;
 
@@ -222,7 +225,10 @@ static __always_inline int changed_by_call(const struct sock *sk, int old, int n
 	tally = this_tally();
 	if (tally)
 		add_one(&tally->by_call);
-	return state_changed(sk, old, new, true);
+	state_changed(sk, old, new, true);
+	if (new == TCP_SYN_SENT) // its cookie is made
+		save_stack(ctx, peek(sk, __sk_common.skc_cookie.counter), TT_OP_CONNECT);
+	return 0;
 }
 
 static __always_inline int changed_by_packet(const struct sock *sk, int old, int new)

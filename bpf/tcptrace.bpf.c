@@ -17,7 +17,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(tt_set_state, const struct sock *sk, int old, int new)
 {
-	return changed_by_call(sk, old, new);
+	return changed_by_call(ctx, sk, old, new);
 }
 
 SEC("tp_btf/inet_sock_set_state")
@@ -59,26 +59,26 @@ int BPF_PROG(tt_recv_reset, struct sock *sk)
 SEC("tp_btf/tcp_rcv_space_adjust")
 int BPF_PROG(tt_read, struct sock *sk)
 {
-	return socket_read(sk);
+	return socket_read(ctx, sk);
 }
 
 SEC("fexit/inet_csk_accept")
 int BPF_PROG(tt_f_accept)
 {
-	return socket_accepted(accept_result(ctx));
+	return socket_accepted(ctx, accept_result(ctx));
 }
 
 SEC("tracepoint/syscalls/sys_exit_accept")
 int tt_accept(struct trace_event_raw_sys_exit *ctx)
 {
-	accept_returned(ctx->ret);
+	accept_returned(ctx, ctx->ret);
 	return config.sees_calls ? call_returns(ctx->ret) : 0;
 }
 
 SEC("tracepoint/syscalls/sys_exit_accept4")
 int tt_accept4(struct trace_event_raw_sys_exit *ctx)
 {
-	accept_returned(ctx->ret);
+	accept_returned(ctx, ctx->ret);
 	return config.sees_calls ? call_returns(ctx->ret) : 0;
 }
 

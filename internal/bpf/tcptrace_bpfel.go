@@ -77,7 +77,8 @@ type TcptraceTtConfig struct {
 	SeesCalls            uint8
 	AcceptByCall         uint8
 	Untyped              uint8
-	Pad                  [3]uint8
+	SavesStacks          uint8
+	Pad                  [2]uint8
 }
 
 type TcptraceTtCounts struct {
@@ -192,6 +193,7 @@ type TcptraceTtOp uint32
 const (
 	TcptraceTtOpTT_OP_CONNECT TcptraceTtOp = 1
 	TcptraceTtOpTT_OP_ACCEPT  TcptraceTtOp = 2
+	TcptraceTtOpTT_OP_READ    TcptraceTtOp = 3
 )
 
 type TcptraceTtPace struct {
@@ -261,6 +263,15 @@ type TcptraceTtRetransmit struct {
 	Total       uint32
 	UndoRetrans int32
 	Pad2        uint32
+}
+
+type TcptraceTtStack struct {
+	_      structs.HostLayout
+	Frames [48]uint64
+	Pid    uint32
+	Count  uint16
+	Op     uint8
+	Pad    uint8
 }
 
 type TcptraceTtStorm struct {
@@ -349,6 +360,8 @@ const (
 	TcptraceMapNoStorm        = "no_storm"
 	TcptraceMapOwners         = "owners"
 	TcptraceMapPaces          = "paces"
+	TcptraceMapStackRoom      = "stack_room"
+	TcptraceMapStacks         = "stacks"
 	TcptraceMapStorms         = "storms"
 	TcptraceMapTallies        = "tallies"
 	TcptraceMapUnowned        = "unowned"
@@ -485,6 +498,8 @@ type TcptraceMapSpecs struct {
 	NoStorm    *ebpf.MapSpec `ebpf:"no_storm"`
 	Owners     *ebpf.MapSpec `ebpf:"owners"`
 	Paces      *ebpf.MapSpec `ebpf:"paces"`
+	StackRoom  *ebpf.MapSpec `ebpf:"stack_room"`
+	Stacks     *ebpf.MapSpec `ebpf:"stacks"`
 	Storms     *ebpf.MapSpec `ebpf:"storms"`
 	Tallies    *ebpf.MapSpec `ebpf:"tallies"`
 	Unowned    *ebpf.MapSpec `ebpf:"unowned"`
@@ -527,6 +542,8 @@ type TcptraceMaps struct {
 	NoStorm    *ebpf.Map `ebpf:"no_storm"`
 	Owners     *ebpf.Map `ebpf:"owners"`
 	Paces      *ebpf.Map `ebpf:"paces"`
+	StackRoom  *ebpf.Map `ebpf:"stack_room"`
+	Stacks     *ebpf.Map `ebpf:"stacks"`
 	Storms     *ebpf.Map `ebpf:"storms"`
 	Tallies    *ebpf.Map `ebpf:"tallies"`
 	Unowned    *ebpf.Map `ebpf:"unowned"`
@@ -542,6 +559,8 @@ func (m *TcptraceMaps) Close() error {
 		m.NoStorm,
 		m.Owners,
 		m.Paces,
+		m.StackRoom,
+		m.Stacks,
 		m.Storms,
 		m.Tallies,
 		m.Unowned,

@@ -24,6 +24,7 @@ func (k *kernel) config(set *hookSet, opts *Options) bpf.TcptraceTtConfig {
 		HasDropReceiver:  flag(k.freedReceiver),
 		SeesCalls:        flag(opts.Errors),
 		AcceptByCall:     flag(k.acceptByCall(opts)),
+		SavesStacks:      flag(opts.Stacks),
 		Untyped:          flag(k.untyped != nil),
 		DropReasons:      toldDrops(k.dropReasons),
 	}

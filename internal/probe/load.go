@@ -84,6 +84,9 @@ func loadHooks(k *kernel, set *hookSet, opts *Options) (*programs, error) {
 	if !opts.FiltersProcesses() {
 		spec.Maps[bpf.TcptraceMapOwners].MaxEntries = 1
 	}
+	if !opts.Stacks {
+		spec.Maps[bpf.TcptraceMapStacks].MaxEntries = 1
+	}
 	if err := p.loadCollection(spec, k); err != nil {
 		return nil, err
 	}

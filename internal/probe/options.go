@@ -49,6 +49,11 @@ type Options struct {
 	// port is seen.
 	Errors bool
 
+	// Stacks says to keep, for Source.Stack, where in its own code a process was
+	// as it opened a connection. That of accept() is kept where accept() is seen,
+	// see ExactAccept; else that of the first read.
+	Stacks bool
+
 	// NoSweep leaves out the sweeps through the kernel's tables of sockets, at
 	// the start and every minute: what is older than the trace is then known
 	// only by what happens to it.

@@ -25,6 +25,7 @@ func Examine(Options) ([]Capability, error) { return nil, errNotLinux }
 func ExamineHost() Host { return Host{} }
 
 func (*Source) Run(context.Context, event.Handler) error { return errNotLinux }
+func (*Source) Stack(event.ID) (Stack, bool)             { return Stack{}, false }
 func (*Source) Clock() event.Clock                       { return event.Clock{} }
 func (*Source) Capabilities() []Capability               { return nil }
 func (*Source) RunTime() (uint64, time.Duration)         { return 0, 0 }

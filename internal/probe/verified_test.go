@@ -49,7 +49,7 @@ func verify(t *testing.T, k *kernel, set *hookSet) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	opts := Options{RingBytes: 1 << 16}
+	opts := Options{RingBytes: 1 << 16, Stacks: true}
 	p := &programs{hooks: append(acceptHooks(false), set.hooks(k)...), absent: map[string]error{}}
 	if err := p.choose(spec, k); err != nil {
 		t.Fatal(err)
