@@ -20,12 +20,14 @@ import (
 	"github.com/tcptrace/tcptrace/internal/filter"
 	"github.com/tcptrace/tcptrace/internal/proc"
 	"github.com/tcptrace/tcptrace/internal/record"
+	"github.com/tcptrace/tcptrace/internal/recording"
 	"github.com/tcptrace/tcptrace/internal/render"
 	"github.com/tcptrace/tcptrace/internal/snapshot"
 )
 
 type snapshotCommand struct {
 	output
+	from    []string
 	filter  filter.Filter
 	summary bool
 	cmdline bool
@@ -56,7 +58,9 @@ func newSnapshot() *cobra.Command {
   COMMAND    the command line (--cmdline)
 
 With --summary, there is a line for each process: how many sockets it has in each
-state. A socket that several processes hold counts once.`,
+state. A socket that several processes hold counts once.
+
+With --from, the sockets are those that there were as the recording began.`,
 		Example: `  tcptrace snapshot                           every socket
   tcptrace snapshot --summary                 who has how many in which state
   tcptrace snapshot --state CLOSE_WAIT --comm java
@@ -68,6 +72,7 @@ state. A socket that several processes hold counts once.`,
 	labelFlags(which, &s.filter)
 	stateFlag(which, &s.filter, "in one of these states: `NAME`,...")
 	printed := newFlagSet()
+	fromFlag(printed, &s.from)
 	printed.BoolVar(&s.summary, "summary", false, "how many sockets are in each state, for each process")
 	cmdlineFlag(printed, &s.cmdline)
 	printed.AddFlagSet(s.flags())
@@ -80,6 +85,9 @@ state. A socket that several processes hold counts once.`,
 }
 
 func (s *snapshotCommand) run(cmd *cobra.Command) error {
+	if len(s.from) > 0 {
+		return s.replay(cmd)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	debug.SetGCPercent(400) // it ends soon
@@ -100,10 +108,42 @@ func (s *snapshotCommand) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	all.Infer()
-	all.Select(&s.filter, labels.label)
 	clock := event.Clock{Boot: time.Now().Add(-time.Duration(monotonic()))}
-	return s.print(cmd.OutOrStdout(), all, clock)
+	return s.show(cmd.OutOrStdout(), all, labels.label, clock)
+}
+
+// replay shows the sockets that there were as recordings began.
+func (s *snapshotCommand) replay(cmd *cobra.Command) error {
+	if err := checkFrom(cmd); err != nil {
+		return err
+	}
+	set, err := recording.Open(s.from...)
+	if err != nil {
+		return err
+	}
+	defer set.Close()
+	hosts := newHosts(cmd.OutOrStdout(), s.format == "json", set.Recordings)
+	for _, r := range set.Recordings {
+		all := r.Snapshot()
+		if all == nil {
+			return fmt.Errorf("the recording of %s has no snapshot: it was made with --no-sweep or --since-finding,"+
+				" or the first of its parts is not given", hostName(r))
+		}
+		for _, p := range r.Processes() {
+			s.cmdline = s.cmdline || p.Task.Label != nil && p.Task.Label.Cmdline != ""
+		}
+		if err := s.show(hosts.writer(r), all, r.Label, r.Clock()); err != nil {
+			return err
+		}
+	}
+	return hosts.out.Flush()
+}
+
+// show prints the sockets that are asked for.
+func (s *snapshotCommand) show(out io.Writer, all *census.Census, label census.Labeler, clock event.Clock) error {
+	all.Infer()
+	all.Select(&s.filter, label)
+	return s.print(out, all, clock)
 }
 
 func (s *snapshotCommand) print(out io.Writer, all *census.Census, clock event.Clock) error {
