@@ -38,6 +38,7 @@ import (
 type agent struct {
 	*tracer
 	address string
+	client  http.Client
 	wrong   []string
 }
 
@@ -63,7 +64,7 @@ func startAgent(t testing.TB, args ...string) *agent {
 
 func (a *agent) get(path string) (status int, body string) {
 	a.t.Helper()
-	answer, err := http.Get("http://" + a.address + path)
+	answer, err := a.client.Get("http://" + a.address + path)
 	if err != nil {
 		a.t.Fatal(err)
 	}
