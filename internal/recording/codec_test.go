@@ -164,7 +164,7 @@ func TestEvent_SocketsAndAddressesMixed(t *testing.T) {
 		return netip.AddrPortFrom(a, uint16([]int{0, 1, 80, 65535}[random.IntN(4)]))
 	}
 	tasks := []event.Task{{}, {PID: 7}, {PID: 7, Comm: [16]byte{'a', 0, 'b'}}, {PID: 8, UID: 1 << 31, Cgroup: 1 << 63}}
-	events := make([]event.Event, 200_003)
+	events := make([]event.Event, 70_001)
 	for i := range events {
 		events[i] = event.Event{
 			Kind: event.State, Time: event.Time(random.Int64()>>random.IntN(63) - 5),

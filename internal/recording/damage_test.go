@@ -81,6 +81,7 @@ func TestReader_CutAnywhere(t *testing.T) {
 			}
 			continue
 		}
+		defer r.Close()
 		var got []event.Event
 		for {
 			var e *Entry
