@@ -28,13 +28,15 @@ type image struct {
 // An archive is apt for one suite, apart from the machine's own: its lists, its
 // cache, no installed packages.
 type archive struct {
-	dir string
-	env []string
+	dir     string
+	machine string // amd64 or arm64
+	env     []string
 }
 
-// newArchive writes apt's configuration for the kernel's suite.
-func newArchive(k *kernel, cache string) (*archive, error) {
-	dir := filepath.Join(cache, "apt-"+k.suite)
+// newArchive writes apt's configuration for the kernel's suite and a kind of
+// machine.
+func newArchive(k *kernel, cache, machine string) (*archive, error) {
+	dir := filepath.Join(cache, "apt-"+k.suite+"-"+machine)
 	for _, sub := range []string{"lists/partial", "archives/partial"} {
 		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
 			return nil, err
@@ -50,18 +52,18 @@ Dir::Etc::SourceParts "-";
 Dir::State::Lists "%[1]s/lists";
 Dir::State::status "%[1]s/status";
 Dir::Cache "%[1]s";
-APT::Architecture "amd64";
-APT::Architectures "amd64";
+APT::Architecture "%[2]s";
+APT::Architectures "%[2]s";
 APT::Sandbox::User "root";
 Acquire::Languages "none";
 Acquire::Retries "3";
-`, dir)
+`, dir, machine)
 	for name, text := range map[string]string{"sources.list": sources, "apt.conf": config, "status": ""} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			return nil, err
 		}
 	}
-	return &archive{dir, append(os.Environ(), "APT_CONFIG="+filepath.Join(dir, "apt.conf"), "LC_ALL=C")}, nil
+	return &archive{dir, machine, append(os.Environ(), "APT_CONFIG="+filepath.Join(dir, "apt.conf"), "LC_ALL=C")}, nil
 }
 
 // run runs a program of apt's and returns what it prints.
@@ -79,11 +81,12 @@ func (a *archive) run(ctx context.Context, dir, program string, args ...string) 
 	return string(out), nil
 }
 
-var kernelPackage = regexp.MustCompile(`^linux-(image|binary|modules)-[0-9].*-cloud-amd64$`)
+var kernelPackage = regexp.MustCompile(`^linux-(image|binary|modules)-[0-9].*-cloud-(amd64|arm64)$`)
 
 // packages names the packages of the suite's newest kernel: one, or since
 // 2026 its image and its modules apart.
 func (a *archive) packages(ctx context.Context) ([]string, error) {
+	metapackage := metapackage + a.machine
 	out, err := a.run(ctx, a.dir, "apt-cache", "depends", "--recurse", "--important", metapackage)
 	if err != nil {
 		return nil, err
@@ -106,23 +109,15 @@ func (a *archive) packages(ctx context.Context) ([]string, error) {
 // signature; the directory is named after the hashes that are signed, and after
 // what a guest needs of the packages.
 func fetch(ctx context.Context, k kernel, cache string) (*image, error) {
-	a, err := newArchive(&k, cache)
+	a, err := newArchive(&k, cache, "amd64")
 	if err != nil {
 		return nil, err
 	}
-	if _, err := a.run(ctx, a.dir, "apt-get", "-q", "--error-on=any", "update"); err != nil {
-		return nil, err
-	}
-	names, err := a.packages(ctx)
+	names, hash, err := a.newest(ctx)
 	if err != nil {
 		return nil, err
 	}
-	hashes, err := a.run(ctx, a.dir, "apt-get", append([]string{"download", "--print-uris"}, names...)...)
-	if err != nil {
-		return nil, err
-	}
-	content := sha256.Sum256([]byte(hashes + strings.Join(modules, " ")))
-	img := &image{k, filepath.Join(cache, fmt.Sprintf("linux-%s-%.12x", k.name, content))}
+	img := &image{k, filepath.Join(cache, "linux-"+k.name+"-"+hash)}
 	if _, err := os.Stat(img.dir); err == nil {
 		return img, nil
 	}
@@ -130,6 +125,22 @@ func fetch(ctx context.Context, k kernel, cache string) (*image, error) {
 		return nil, err
 	}
 	return img, removeOthers(img)
+}
+
+// newest names the packages of the suite's newest kernel, and their content.
+func (a *archive) newest(ctx context.Context) (names []string, hash string, err error) {
+	if _, err := a.run(ctx, a.dir, "apt-get", "-q", "--error-on=any", "update"); err != nil {
+		return nil, "", err
+	}
+	if names, err = a.packages(ctx); err != nil {
+		return nil, "", err
+	}
+	signed, err := a.run(ctx, a.dir, "apt-get", append([]string{"download", "--print-uris"}, names...)...)
+	if err != nil {
+		return nil, "", err
+	}
+	content := sha256.Sum256([]byte(signed + strings.Join(modules, " ")))
+	return names, fmt.Sprintf("%.12x", content), nil
 }
 
 // cached returns the kernel that an earlier run brought, if there is one.
@@ -158,18 +169,9 @@ func (a *archive) unpack(ctx context.Context, names []string, dir string) error 
 		return err
 	}
 	defer os.RemoveAll(temp)
-	if _, err := a.run(ctx, temp, "apt-get", append([]string{"-q", "download"}, names...)...); err != nil {
-		return err
-	}
-	debs, err := filepath.Glob(filepath.Join(temp, "*.deb"))
+	tree, err := a.extract(ctx, names, temp)
 	if err != nil {
 		return err
-	}
-	tree := filepath.Join(temp, "tree")
-	for _, deb := range debs {
-		if _, err := a.run(ctx, temp, "dpkg-deb", "--extract", deb, tree); err != nil {
-			return err
-		}
 	}
 	keep := filepath.Join(temp, "keep")
 	if err := os.Mkdir(keep, 0o755); err != nil {
@@ -179,6 +181,24 @@ func (a *archive) unpack(ctx context.Context, names []string, dir string) error 
 		return err
 	}
 	return os.Rename(keep, dir)
+}
+
+// extract downloads the packages to dir and returns the tree of their files.
+func (a *archive) extract(ctx context.Context, names []string, dir string) (tree string, err error) {
+	if _, err := a.run(ctx, dir, "apt-get", append([]string{"-q", "download"}, names...)...); err != nil {
+		return "", err
+	}
+	debs, err := filepath.Glob(filepath.Join(dir, "*.deb"))
+	if err != nil {
+		return "", err
+	}
+	tree = filepath.Join(dir, "tree")
+	for _, deb := range debs {
+		if _, err := a.run(ctx, dir, "dpkg-deb", "--extract", deb, tree); err != nil {
+			return "", err
+		}
+	}
+	return tree, nil
 }
 
 // pick moves the image and the modules out of an unpacked tree.

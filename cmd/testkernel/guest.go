@@ -15,9 +15,9 @@ import (
 )
 
 const (
-	// bootLimit is how long a guest may take until its tests begin: some 4 s,
+	// bootLimit is how long a guest may take until its tests begin: some 5 s,
 	// and many times that on a busy machine.
-	bootLimit = 90 * time.Second
+	bootLimit = 3 * time.Minute
 
 	// boots is how often a guest is started whose tests do not begin.
 	boots = 3

@@ -21,9 +21,9 @@ var kernels = []kernel{
 	{"7.2", "sid", false},
 }
 
-// metapackage depends on the newest kernel of a suite, whose packages' names
-// hold its version.
-const metapackage = "linux-image-cloud-amd64"
+// metapackage, with a kind of machine behind it, depends on the newest kernel of
+// a suite, whose packages' names hold its version.
+const metapackage = "linux-image-cloud-"
 
 // modules are what the stories need of a kernel beside its image.
 var modules = []string{"veth", "tun", "inet_diag", "tcp_diag"}

@@ -21,7 +21,7 @@ import (
 
 type options struct {
 	cache  string
-	short  bool
+	all    bool
 	native bool
 	run    string // tests, as go test -run has it
 	write  string // where to write the table; "" is nowhere
@@ -32,12 +32,12 @@ type options struct {
 func main() {
 	var o options
 	flag.StringVar(&o.cache, "cache", ".cache/kernels", "`directory` for kernels, apt's lists and the guests' consoles")
-	flag.BoolVar(&o.short, "short", false, "leave out the stories that take a minute")
+	flag.BoolVar(&o.all, "all", false, "play every story with both families, not each state, end and cause once")
 	flag.BoolVar(&o.native, "native", false, "the same on this host, without emulation (needs root)")
 	flag.StringVar(&o.run, "run", "", "run only the tests of internal/probe that match this `pattern`")
 	flag.StringVar(&o.write, "write", "", "write the table to this `file`, and the verifier's budget beside it")
 	flag.IntVar(&o.jobs, "j", runtime.NumCPU(), "how `many` guests run at a time")
-	flag.DurationVar(&o.limit, "limit", 10*time.Minute, "end a guest after this `time`")
+	flag.DurationVar(&o.limit, "limit", 15*time.Minute, "end a guest after this `time`")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -66,6 +66,7 @@ func run(ctx context.Context, o *options, names []string) error {
 	if err := m.fetch(ctx, wanted); err != nil {
 		return err
 	}
+	m.began = time.Now()
 	m.run(ctx)
 	if ctx.Err() != nil {
 		return ctx.Err()

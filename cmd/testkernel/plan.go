@@ -29,72 +29,112 @@ func compile(ctx context.Context, cache string) ([]string, error) {
 	return []string{probe, tracer}, nil
 }
 
-// stories show each state, end and cause once: what a short run plays, with one
-// family for each way of seeing minisockets. A full run plays all that there are,
+// stories show each state, end and cause once. A run plays them with one family
+// for each way of seeing minisockets, or, if all is asked for, all that there are
 // with both.
-const stories = "client-close|half-close|close-wait|orphan-fin-wait2|orphan-fin-wait2-fin|simultaneous-close" +
-	"|reset-linger|reset-unread|time-wait-netns-exit|time-wait-reuse-connect|time-wait-reuse-ephemeral|time-wait-reuse-syn" +
-	"|time-wait-reset|time-wait-overflow|refused|syn-unanswered|slow-handshake|reset-in-handshake|handshake-abandoned|simultaneous-open"
+var stories = strings.Fields(`client-close half-close close-wait orphan-fin-wait2 orphan-fin-wait2-fin simultaneous-close
+	reset-linger reset-unread time-wait-netns-exit time-wait-reuse-connect time-wait-reuse-ephemeral time-wait-reuse-syn
+	time-wait-reset time-wait-overflow refused syn-unanswered slow-handshake reset-in-handshake handshake-abandoned
+	simultaneous-open`)
 
-// family is the one that a short run plays.
+// resets are the stories of RSTs: together, both ways play all that there are. By
+// timers those of minisockets are played, by fentry the others.
+var resets = map[mode][]string{
+	"fentry": strings.Fields(`reset-linger reset-unread reset-shut-rd reset-disconnect reset-half-closed reset-linger2-close
+		reset-linger2 reset-gone-server reset-keepalive reset-user-timeout reset-killed reset-firewall reset-reject
+		reset-bad-ack reset-accept-overflow`),
+	"timers": strings.Fields(`reset-orphan-data reset-closed-data reset-gone-client reset-in-handshake reset-listener-closed
+		reset-listener-handshake orphan-fin-wait2 time-wait-reset refused`),
+}
+
+// owners are the stories of who accepts.
+var owners = strings.Fields("threads fd-passing io-uring-accept")
+
+// family is the one that is played, unless all is asked for.
 var family = map[mode]string{"fentry": "ipv4", "timers": "ipv6"}
 
 // patterns are the tests of internal/probe that show something of a kernel, as
 // go test -run has them. The others run on every host.
 func (o *options) patterns(m mode) []string {
-	if o.run != "" {
+	switch {
+	case o.run != "":
 		return []string{o.run}
-	}
-	if o.short {
+	case o.all:
 		return []string{
-			"^TestLive_Stories$/^(" + stories + ")$/" + family[m],
-			"^TestOpen_HooksByNameAndByDefault$",
-			"^TestLive_Owners$/^(threads|fd-passing|io-uring-accept)$/^veth$/^ipv4$",
+			"^(TestLive_Stories|TestLive_ResetCauses|TestLive_Causes_BesideOtherTracers|TestLive_TinyRing_ReceivedAndLostAreWhatWasSent|TestOpen_HooksByNameAndByDefault)$",
+			"^TestLive_(Owners|Owners_ExactAccept)$/^(prefork|threads|fd-passing|io-uring-accept)$/^veth$/^ipv4$",
+			"^TestLive_(MidTrace|Owners_BeforeTheEnd)$",
 		}
 	}
 	return []string{
-		"^(TestLive_Stories|TestLive_Causes_BesideOtherTracers|TestLive_TinyRing_ReceivedAndLostAreWhatWasSent|TestOpen_HooksByNameAndByDefault)$",
-		"^TestLive_(Owners|Owners_ExactAccept)$/^(prefork|threads|fd-passing|io-uring-accept)$/^veth$/^ipv4$",
-		"^TestLive_(MidTrace|Owners_BeforeTheEnd)$",
+		"^TestLive_Stories$/" + oneOf(stories) + "/" + family[m],
+		"^TestLive_ResetCauses$/" + oneOf(resets[m]) + "/" + family[m],
+		"^TestLive_Owners$/" + oneOf(owners) + "/^veth$/^ipv4$",
+		"^TestOpen_HooksByNameAndByDefault$",
 	}
 }
 
-// longTests take a minute, waiting; so they wait at the same time.
-const longTests = "^TestLive_Stories$/^time-wait-expiry$"
+func oneOf(names []string) string { return "^(" + strings.Join(names, "|") + ")$" }
+
+// planned names the tests that each kernel must have begun.
+func (o *options) planned(m mode) []string {
+	if o.run != "" {
+		return nil
+	}
+	names := []string{"TestLive_Stories/time-wait-expiry/" + family[m], "TestPrograms_Verified", "TestOpen_HooksByNameAndByDefault"}
+	for _, story := range stories {
+		names = append(names, "TestLive_Stories/"+story+"/"+family[m])
+	}
+	for _, story := range resets[m] {
+		names = append(names, "TestLive_ResetCauses/"+story+"/"+family[m])
+	}
+	if o.all {
+		return names
+	}
+	for _, story := range owners {
+		names = append(names, "TestLive_Owners/"+story+"/veth/ipv4")
+	}
+	return names
+}
+
+// expiry is the story of TIME_WAIT's own end. It takes a minute, waiting.
+const expiry = "^TestLive_Stories$/^time-wait-expiry$/"
 
 // script is what a guest runs, or this host: with each way of seeing
 // minisockets that the kernel has, what doctor says of it, what the verifier
-// makes of each program, and the live tests.
+// makes of each program, and the live tests. Those that take a minute run beside
+// the others.
 func script(o *options) string {
 	var b strings.Builder
 	for _, m := range modes {
+		probe := fmt.Sprintf("probe.test -hooks %s -slack 100ms -test.v -test.timeout 20m", m)
 		fmt.Fprintf(&b, "if tcptrace doctor --hooks %s >/dev/null 2>/tmp/why; then\n", m)
 		fmt.Fprintf(&b, "\tsuite doctor/%[1]s tcptrace doctor --hooks %[1]s -o json\n", m)
-		probe := fmt.Sprintf("probe.test -hooks %s -slack 100ms -test.v -test.timeout 20m", m)
 		fmt.Fprintf(&b, "\tsuite verifier/%s %s -test.run '^TestPrograms_Verified$'\n", m, probe)
+		if o.run == "" {
+			fmt.Fprintf(&b, "\t%[1]s -test.run '%[2]s' >/tmp/long-%[3]s 2>&1 &\n\tpid_%[3]s=$!\n", probe, expiry+family[m], m)
+		}
 		for i, pattern := range o.patterns(m) {
 			fmt.Fprintf(&b, "\tsuite live%d/%s %s -test.short -test.run '%s'\n", i+1, m, probe, pattern)
+		}
+		if o.run == "" {
+			fmt.Fprintf(&b, "\tsuite cost/%s %s -test.run '^$' -test.bench '^BenchmarkHooks$' -test.benchtime 1x -rate 200\n", m, probe)
 		}
 		fmt.Fprintf(&b, "else\n\tcat /tmp/why >$results\n\techo '@absent %s' >$results\nfi\n", m)
 	}
 	if o.run == "" {
+		b.WriteString(endOfLong())
 		b.WriteString(hostScript)
-	}
-	if !o.short && o.run == "" {
-		b.WriteString(longScript())
 	}
 	return b.String()
 }
 
-// longScript runs the tests that take a minute, all at once.
-func longScript() string {
+// endOfLong waits for the tests that take a minute, and hands over what they said.
+func endOfLong() string {
 	var b strings.Builder
-	for _, m := range modes {
-		fmt.Fprintf(&b, "probe.test -hooks %[1]s -slack 100ms -test.v -test.run '%[2]s' >/tmp/long-%[1]s 2>&1 &\npid_%[1]s=$!\n", m, longTests)
-	}
 	b.WriteString("long() { wait $1; ended=$?; cat $2; return $ended; }\n")
 	for _, m := range modes {
-		fmt.Fprintf(&b, "suite long/%[1]s long $pid_%[1]s /tmp/long-%[1]s\n", m)
+		fmt.Fprintf(&b, "[ -z \"$pid_%[1]s\" ] || suite long/%[1]s long $pid_%[1]s /tmp/long-%[1]s\n", m)
 	}
 	return b.String()
 }
@@ -104,6 +144,7 @@ const (
 	hidden        mode = "hidden"
 	untrampolined mode = "untrampolined"
 	unprivileged  mode = "unprivileged"
+	untyped       mode = "untyped" // see --btf
 )
 
 // hostScript shows what is left on such hosts, and that what cannot be had is
@@ -115,6 +156,8 @@ refused() { # a command must fail, and say why in one line
 	[ ! -s /tmp/out ] && [ "$(wc -l </tmp/why)" = 1 ]
 }
 works() { "$@" 2>/tmp/why && { cat /tmp/why; grep -q '^tracing' /tmp/why; }; }
+suite doctor/untyped tcptrace doctor --btf /sys/kernel/btf/vmlinux -o json
+suite live/untyped probe.test -slack 100ms -test.v -test.short -test.run '^TestLive_TypesOfAFile$'
 suite doctor/unprivileged probe.test -test.run '^TestHost_TwoCapabilities$'
 if [ "$results" = /dev/ttyS1 ]; then
 	echo 2 >/proc/sys/kernel/kptr_restrict

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Verdicts on a test, as go test spells them.
@@ -39,13 +40,17 @@ type results struct {
 	doctor  map[mode][]capability
 	// verified counts the instructions that the verifier walked, by program.
 	verified map[string]int
-	absent   map[mode]bool // ways that this kernel does not have
-	broken   []string      // suites that ended badly or not at all
-	suites   []timed       // in their order
+	cost     map[mode]float64 // ns that the programs take for a connection
+	absent   map[mode]bool    // ways that this kernel does not have
+	broken   []string         // suites that ended badly or not at all
+	suites   []timed          // in their order
+	twice    []string         // tests that failed once, and are run once more
+	took     time.Duration    // by this host's clock, the boot included
 
 	suite suite
 	begun float64
 	test  string              // that speaks
+	again string              // the test that is run once more
 	logs  map[string][]string // of the suite, by test; "" is none
 	fails []string            // what failed tests printed
 }
@@ -92,7 +97,7 @@ func (r *results) label() string {
 func newResults(name string) *results {
 	r := &results{
 		name: name, tests: map[mode]map[string]*test{}, doctor: map[mode][]capability{},
-		verified: map[string]int{}, absent: map[mode]bool{}, logs: map[string][]string{},
+		verified: map[string]int{}, cost: map[mode]float64{}, absent: map[mode]bool{}, logs: map[string][]string{},
 	}
 	for _, m := range modes {
 		r.tests[m] = map[string]*test{}
@@ -103,6 +108,7 @@ func newResults(name string) *results {
 var (
 	verdictLine  = regexp.MustCompile(`^\s*--- (PASS|FAIL|SKIP): (\S+) \(`)
 	verifiedLine = regexp.MustCompile(`verified (tt_\w+): (\d+) instructions`)
+	costLine     = regexp.MustCompile(`([0-9.e+]+) BPF-ns/conn`)
 	sourceLine   = regexp.MustCompile(`^\s+\w+\.go:\d+: `)
 )
 
@@ -118,6 +124,9 @@ func (r *results) add(line string) {
 			r.doctor[r.suite.mode] = append(r.doctor[r.suite.mode], c)
 			return
 		}
+	}
+	if m := costLine.FindStringSubmatch(line); m != nil {
+		r.cost[r.suite.mode], _ = strconv.ParseFloat(m[1], 64)
 	}
 	if m := verifiedLine.FindStringSubmatch(line); m != nil {
 		r.verified[m[1]], _ = strconv.Atoi(m[2]) // digits only
@@ -154,9 +163,14 @@ func (r *results) judged(verdict, name string) {
 	if verdict == fail && len(r.fails) < maxFails {
 		r.fails = append(append(r.fails, r.suite.String()+" "+name), r.logs[name]...)
 	}
-	if before := tests[name]; before == nil || before.verdict == skip {
+	if before := tests[name]; before == nil || before.verdict == skip || r.isAgain(name) {
 		tests[name] = t
 	}
+}
+
+// isAgain says whether the test, or one that it holds, is run once more.
+func (r *results) isAgain(name string) bool {
+	return r.again == name || strings.HasPrefix(r.again, name+"/")
 }
 
 // control takes a line of the script's own.
@@ -169,7 +183,11 @@ func (r *results) control(words []string) {
 		r.release = words[1]
 	case "@absent":
 		r.absent[mode(words[1])] = true
+	case "@again":
+		r.again = words[1]
+		r.twice = append(r.twice, r.suite.String()+" "+r.again)
 	case "@begin":
+		r.again = ""
 		name, m, _ := strings.Cut(words[1], "/")
 		r.suite, r.test, r.logs = suite{name, mode(m)}, "", map[string][]string{}
 		r.begun, _ = strconv.ParseFloat(words[2], 64) // of /proc/uptime

@@ -4,6 +4,7 @@ package probe
 
 import (
 	"context"
+	commandline "flag"
 	"testing"
 	"time"
 
@@ -13,6 +14,9 @@ import (
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/lab"
 )
+
+// rate is that of BenchmarkHooks. An emulated machine keeps up with less.
+var rate = commandline.Int("rate", 3000, "connections a second for the benchmark of the hooks")
 
 // BenchmarkHooks churns through real connections at a fixed rate and reports
 // what the BPF programs cost: ns a connection in all, calls and ns of each by
@@ -29,14 +33,14 @@ func BenchmarkHooks(b *testing.B) {
 		b.Fatal(err)
 	}
 	for b.Loop() {
-		s, err := Open(Options{})
+		s, err := Open(Options{Hooks: commandline.Lookup("hooks").Value.String(), NoSweep: true})
 		if err != nil {
 			b.Fatal(err)
 		}
 		ctx, cancel := context.WithCancel(b.Context())
 		done := make(chan error, 1)
 		go func() { done <- s.Run(ctx, func(*event.Event) {}) }()
-		truth, err := story.Run(b.Context(), lab.Params{Rate: 3000, Duration: 5 * time.Second})
+		truth, err := story.Run(b.Context(), lab.Params{Rate: *rate, Duration: 5 * time.Second})
 		if err != nil {
 			b.Fatal(err)
 		}
