@@ -2,6 +2,7 @@ package screen
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -45,11 +46,13 @@ func (d *Display) picture() []string {
 	lines = append(lines, d.strip(v, short)...)
 	lines = append(lines, d.tabs(v))
 	room := d.height - len(lines) - 1
-	body := d.body(v, room)
-	for len(body) < room {
-		body = append(body, "")
+	if room > 0 {
+		body := d.body(v, room)
+		for len(body) < room {
+			body = append(body, "")
+		}
+		lines = append(lines, body[:room]...)
 	}
-	lines = append(lines, body[:max(room, 0)]...)
 	return append(lines, d.footer(v))
 }
 
@@ -97,12 +100,9 @@ func (d *Display) figures(v *View) string {
 		lost = paint(critical, "LOST "+render.Count(v.Lost))
 	}
 	parts = append(parts, lost)
-	if d.width >= 60 {
-		parts = append(parts, "cpu "+percent(v.Cost.CPU))
-		if v.Cost.BPF > 0 {
-			parts = append(parts, "bpf "+render.Duration(v.Cost.BPF)+"/event")
-		}
-		parts = append(parts, "mem "+size(v.Cost.Memory))
+	costs := []string{"cpu " + percent(v.Cost.CPU), "mem " + size(v.Cost.Memory)}
+	if v.Cost.BPF > 0 {
+		costs = append(costs, "bpf "+render.Duration(v.Cost.BPF)+"/event")
 	}
 	if v.Note != "" {
 		parts = append(parts, paint(alert, render.Safe(v.Note)))
@@ -110,18 +110,21 @@ func (d *Display) figures(v *View) string {
 	if f := d.selection(v); f != "" {
 		parts = append(parts, paint(note, f))
 	}
-	return strings.Join(parts, "  ")
+	for { // as much of the cost as there is room for
+		line := strings.Join(slices.Insert(slices.Clone(parts), 2, costs...), "  ")
+		if len(costs) == 0 || ansi.StringWidth(line) <= d.width {
+			return line
+		}
+		costs = costs[:len(costs)-1]
+	}
 }
 
-// selection spells the filters in force: that of the command line, and the
-// screen's.
+// selection spells the filters in force: the screen's, behind a slash, and that of
+// the command line.
 func (d *Display) selection(v *View) string {
 	f := strings.Join(d.options.Selected, " ")
 	if v.Query.Filter != nil && v.Query.Filter.Text != "" {
-		if f != "" {
-			f += " / "
-		}
-		f += v.Query.Filter.Text
+		f = strings.TrimSpace("/" + v.Query.Filter.Text + "  " + f)
 	}
 	return render.Safe(f)
 }

@@ -10,14 +10,13 @@ var helpLines = []struct{ key, what string }{
 	{"/", "select connections by flags as on the command line: --port 443 --comm nginx --net 10.0.0.0/8 --state CLOSE_WAIT. Empty selects all. All figures are then theirs"},
 	{"s S", "another order of the rows; the same order reversed"},
 	{"p", "stop the picture, not the counting"},
-	{"w", "begin a recording in the working directory; end it. tcptrace why --from reads it"},
+	{"w", "begin, or end, a recording for --from, in the working directory"},
 	{"y", "the command line that shows this again"},
 	{"q", "quit; so does Ctrl-C"},
 	{"", ""},
 	{"states", "sockets in each state now; the change since a minute ago; the most at one time in each of the last 60 seconds. CLOSE: how many ended in the last second"},
-	{"cpu mem", "what tcptrace itself takes: of one core, and memory"},
-	{"bpf", "of the BPF programs, per event; only where sysctl kernel.bpf_stats_enabled is 1"},
-	{"LOST", "events that the kernel side had no room for: counts may be too low"},
+	{"cpu mem bpf", "what tcptrace itself takes: of a core, of memory, of its BPF programs per event (only with sysctl kernel.bpf_stats_enabled=1)"},
+	{"LOST", "events that there was no room for: counts may be too low"},
 	{">=", "at least so long: it was there before the trace"},
 }
 

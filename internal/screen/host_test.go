@@ -81,6 +81,7 @@ func (h *host) look() {
 	v.Cost = Cost{CPU: 0.0042, Memory: 38 << 20, BPF: 212}
 	h.shared.view.Store(v)
 	h.display.Update(polled{})
+	h.display.View() // as after each message
 }
 
 var keyCodes = map[string]tea.KeyPressMsg{

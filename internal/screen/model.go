@@ -42,6 +42,7 @@ type Model struct {
 	filter  filter.Filter // of the screen
 
 	logs  logs
+	taken uint64 // changes
 	pace  pace
 	lost  uint64
 	begun event.Time
@@ -122,6 +123,7 @@ func (m *Model) selectsEnds(netns uint32, local, remote netip.AddrPort, owner, c
 
 // Show takes in one change. It keeps neither the change nor its connection.
 func (m *Model) Show(c *conn.Change) {
+	m.taken++
 	if c.Kind == conn.Lost {
 		m.lost += c.Event.Loss.Count
 		m.engine.Handle(c)
@@ -157,6 +159,10 @@ func (m *Model) take(c *conn.Change) {
 	switch c.Kind {
 	case conn.Transition, conn.Corrected, conn.Found, conn.Owned, conn.Orphaned:
 		m.update(c)
+	case conn.Retransmitted, conn.ResetSent, conn.ResetReceived:
+		if c.Conn != nil && m.entries.find(c.Conn) == nil { // the first that is heard of it
+			m.update(c)
+		}
 	case conn.Ended:
 		m.ended(c)
 	case conn.QueueFull:
@@ -176,6 +182,7 @@ func (m *Model) update(c *conn.Change) {
 	if e == nil {
 		e = m.entries.add(c.Conn)
 		e.listening = c.Conn.Listener()
+		e.resent = uint32(c.Conn.Resent())
 		m.join(e, c.Conn, c.Time)
 		m.history.enter(e.state)
 		e.process.opened++
@@ -325,7 +332,7 @@ func (m *Model) resent(c *conn.Change, r *Resend) {
 		return
 	}
 	if e := m.entries.find(c.Conn); e != nil {
-		e.resent += r.Segments
+		e.resent = uint32(c.Conn.Resent())
 		e.process.resent += uint64(r.Segments)
 		if e.peer != nil {
 			e.peer.resent += uint64(r.Segments)

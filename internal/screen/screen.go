@@ -30,7 +30,7 @@ type shared struct {
 const (
 	// viewEvery is the shortest time between two Views, bodyEvery between two
 	// lists. A new question is answered at once.
-	viewEvery = 250 * time.Millisecond
+	viewEvery = 500 * time.Millisecond
 	bodyEvery = time.Second
 
 	// bodyShare: making lists takes at most one part in so many of the time.
@@ -48,6 +48,7 @@ type Screen struct {
 	err     error         // why; set before done is closed
 
 	answered *View
+	shown    uint64     // Model.taken, when it was
 	due      event.Time // of the next View
 	bodyDue  event.Time
 	looked   event.Time // when Hooks were last asked
@@ -139,11 +140,12 @@ func (s *Screen) Flush() error {
 // answer makes a View of what is asked for.
 func (s *Screen) answer(now event.Time) {
 	q := s.shared.query.Load()
-	asked := s.answered == nil || s.answered.Query != *q
-	if !asked && now < s.due {
+	asked := s.answered == nil || s.answered.Query != *q || s.shared.record.Load() > 0
+	// Where nothing happens, a View a second tells how time goes.
+	if !asked && (now < s.due || s.model.taken == s.shown && now < s.due.Add(bodyEvery-viewEvery)) {
 		return
 	}
-	s.due = now.Add(viewEvery)
+	s.due, s.shown = now.Add(viewEvery), s.model.taken
 	if s.answered != nil && s.answered.Query.Filter != q.Filter {
 		f := filter.Filter{}
 		if q.Filter != nil {
@@ -161,7 +163,7 @@ func (s *Screen) answer(now event.Time) {
 	if asked || now >= s.bodyDue {
 		began := time.Now()
 		v = s.model.View(*q)
-		s.bodyDue = now.Add(max(bodyEvery, bodyShare*time.Since(began)))
+		s.bodyDue = now.Add(max(s.every(now), bodyShare*time.Since(began)))
 	} else {
 		v = s.model.Refresh(*q, s.answered.Body)
 	}
@@ -171,6 +173,15 @@ func (s *Screen) answer(now event.Time) {
 	}
 	s.answered = v
 	s.shared.view.Store(v)
+}
+
+// every returns the shortest time between two lists. In the first seconds there
+// is more to come from the sockets that were there before.
+func (s *Screen) every(now event.Time) time.Duration {
+	if now.Sub(s.model.begun) < 2*time.Second {
+		return viewEvery
+	}
+	return bodyEvery
 }
 
 // ask asks the outside for what no event tells.
