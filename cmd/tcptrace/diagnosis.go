@@ -2,6 +2,8 @@ package main
 
 import (
 	"github.com/tcptrace/tcptrace/internal/diagnose"
+	"github.com/tcptrace/tcptrace/internal/probe"
+	"github.com/tcptrace/tcptrace/internal/symbol"
 	"github.com/tcptrace/tcptrace/internal/sysctl"
 )
 
@@ -10,14 +12,30 @@ import (
 type diagnosis struct {
 	settings *sysctl.Reader // nil where there is none
 	look     processes
+	stacks   *stackNamer // nil where they are not asked for
 }
 
-func newDiagnosis() *diagnosis {
+// newDiagnosis prepares for what l is about to trace, or to read.
+func newDiagnosis(l *live, stacks bool) (*diagnosis, error) {
 	d := &diagnosis{}
+	if stacks {
+		if len(l.from) > 0 {
+			return nil, usagef("--stacks looks at processes that run, and --from reads a recording; leave one of them out")
+		}
+		l.probe.Stacks, l.probe.ExactAccept = true, true
+		d.stacks = &stackNamer{names: symbol.NewResolver()}
+	}
 	if settings, err := sysctl.NewReader(diagnose.Sysctls()); err == nil {
 		d.settings = settings
 	}
-	return d
+	return d, nil
+}
+
+// attach tells what is traced, before anything is read.
+func (d *diagnosis) attach(source *probe.Source) {
+	if d.stacks != nil {
+		d.stacks.source = source
+	}
 }
 
 // engine makes one for a sink that l is about to run.
@@ -31,6 +49,9 @@ func (d *diagnosis) engine(l *live) *diagnose.Engine {
 		options = diagnose.Options{Settings: l.playing, Processes: l.playing}
 	case l.capture != nil: // which keeps what it answers
 		options = diagnose.Options{Settings: l.capture.survey, Processes: l.capture.survey}
+	}
+	if d.stacks != nil {
+		options.Stacks = d.stacks
 	}
 	return diagnose.New(options)
 }

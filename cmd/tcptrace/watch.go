@@ -16,7 +16,8 @@ import (
 type watch struct {
 	live
 	watchView
-	plain bool
+	plain  bool
+	stacks bool
 }
 
 func newWatch() *cobra.Command {
@@ -71,6 +72,7 @@ When everything is attached, a line on standard error begins with "tracing".`,
 	stateFlag(own, &w.filter, "only transitions into these states: `NAME`,...")
 	kindFlag(own, &w.filter)
 	own.BoolVar(&w.plain, "plain", false, "one line per event, also on a terminal")
+	stacksFlag(own, &w.stacks)
 	w.watchView.flags(own)
 	addFlags(cmd, w.groups(own)...)
 	w.complete(cmd)
@@ -82,15 +84,24 @@ When everything is attached, a line on standard error begins with "tracing".`,
 }
 
 func (w *watch) run(cmd *cobra.Command) error {
-	if w.usesScreen(cmd.OutOrStdout()) {
-		return w.runScreen(cmd)
-	}
 	asked := w.filter
 	findings := slices.Contains(asked.Kinds, filter.KindFinding)
+	filled := w.usesScreen(cmd.OutOrStdout())
+	switch {
+	case w.stacks && filled:
+		return usagef("--stacks is shown in lines alone; add --plain, or use tcptrace why --stacks")
+	case w.stacks && !findings:
+		return usagef("--stacks belongs to findings; add --kind finding, or use tcptrace why --stacks")
+	case filled:
+		return w.runScreen(cmd)
+	}
 	w.probe.Errors = findings || slices.Contains(asked.Kinds, filter.KindError)
 	var facts *diagnosis
 	if findings {
-		facts = newDiagnosis()
+		var err error
+		if facts, err = newDiagnosis(&w.live, w.stacks); err != nil {
+			return err
+		}
 		defer facts.close()
 		w.filter.Kinds, w.filter.States, w.every = nil, nil, true
 	}

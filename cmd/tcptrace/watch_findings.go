@@ -6,6 +6,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/filter"
+	"github.com/tcptrace/tcptrace/internal/probe"
 	"github.com/tcptrace/tcptrace/internal/trace"
 )
 
@@ -20,11 +21,15 @@ type findingsSink struct {
 // watchFindings makes the sink of watch --kind finding. The filter of l, which
 // asks for no kind and no state, is not that of what is shown.
 func watchFindings(l *live, asked filter.Filter, out io.Writer, clock event.Clock, facts *diagnosis, shown func(lines) trace.Sink) *findingsSink {
-	s := &findingsSink{why: newWhySink(l, false, out, clock, facts.engine(l)), filter: asked}
+	s := &findingsSink{why: newWhySink(l, false, out, clock, facts), filter: asked}
 	s.why.beside = true
 	s.shown = shown(lines{out: s.why.out})
 	return s
 }
+
+var _ attacher = (*findingsSink)(nil)
+
+func (s *findingsSink) attach(t *trace.Trace, source *probe.Source) { s.why.attach(t, source) }
 
 func (s *findingsSink) Show(c *conn.Change) bool {
 	told := s.why.Show(c)

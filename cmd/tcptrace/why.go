@@ -13,6 +13,7 @@ type why struct {
 	live
 	quiet   bool
 	noCalls bool
+	stacks  bool
 }
 
 func newWhy() *cobra.Command {
@@ -31,7 +32,9 @@ arises, and at the end all of them, the worst first:
   why       the cause
   other end the process at the other end, where that is on this host too
   done by   the process that did it, where that is neither
-  evidence  the figures behind it, and the sysctls in force
+  evidence  the figures behind it, and the sysctls in force; of sockets that a process
+            holds the descriptors
+  stack     with --stacks, where in its code the process opened or accepted them
   do        what to do about it
   cost      what that costs
   more      the command that shows more
@@ -46,6 +49,7 @@ With -o json, a record of type "finding" as it arises, again when its figures ha
 changed by half or its severity has, and at the end with final: true; of all with the
 same id the last one stands.`,
 		Example: `  tcptrace why --duration 1m                what is wrong with this host
+  tcptrace why --stacks --pid 4242          which code leaks its sockets
   tcptrace why --comm nginx                 with one service; until Ctrl-C
   tcptrace why -o json --duration 1m | jq -c 'select(.final) | [.severity, .rule, .summary]'`,
 		Args: noArguments,
@@ -56,17 +60,21 @@ same id the last one stands.`,
 	own.BoolVar(&w.noCalls, "no-failed-calls", false,
 		"do not watch accept() and connect() fail: that costs every system call of the host some 50 ns;"+
 			" without it fd-exhaustion is not found")
+	stacksFlag(own, &w.stacks)
 	addFlags(cmd, w.groups(own)...)
 	w.complete(cmd)
 	return cmd
 }
 
 func (w *why) run(cmd *cobra.Command) error {
-	facts := newDiagnosis()
+	facts, err := newDiagnosis(&w.live, w.stacks)
+	if err != nil {
+		return err
+	}
 	defer facts.close()
 	w.probe.Errors = !w.noCalls
 	summary, err := w.live.run(cmd, func(out io.Writer, clock event.Clock) trace.Sink {
-		return newWhySink(&w.live, w.quiet, out, clock, facts.engine(&w.live))
+		return newWhySink(&w.live, w.quiet, out, clock, facts)
 	})
 	if err != nil {
 		return err

@@ -7,8 +7,10 @@ import (
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/diagnose"
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/probe"
 	"github.com/tcptrace/tcptrace/internal/record"
 	"github.com/tcptrace/tcptrace/internal/render"
+	"github.com/tcptrace/tcptrace/internal/trace"
 )
 
 // handedOver is how much older than the present an event is when it certainly
@@ -20,6 +22,7 @@ const handedOver = 250 * time.Millisecond
 type whySink struct {
 	lines
 	engine *diagnose.Engine
+	facts  *diagnosis
 	text   *render.Findings // nil: JSON
 	clock  event.Clock
 	now    func() event.Time
@@ -34,13 +37,17 @@ type whySink struct {
 // tellEvery is how often Show looks for findings.
 const tellEvery = 50 * time.Millisecond
 
-func newWhySink(l *live, quiet bool, out io.Writer, clock event.Clock, engine *diagnose.Engine) *whySink {
-	s := &whySink{lines: newLines(out), engine: engine, clock: clock, now: l.now, quiet: quiet}
+func newWhySink(l *live, quiet bool, out io.Writer, clock event.Clock, facts *diagnosis) *whySink {
+	s := &whySink{lines: newLines(out), engine: facts.engine(l), facts: facts, clock: clock, now: l.now, quiet: quiet}
 	if l.format != "json" {
 		s.text = &render.Findings{Options: render.Options{Color: l.colored(out), Clock: clock}, Width: outputWidth(out)}
 	}
 	return s
 }
+
+var _ attacher = (*whySink)(nil)
+
+func (s *whySink) attach(_ *trace.Trace, source *probe.Source) { s.facts.attach(source) }
 
 // Show counts findings that were told as a record, and nothing else.
 func (s *whySink) Show(c *conn.Change) bool {

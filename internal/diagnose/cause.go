@@ -1,6 +1,7 @@
 package diagnose
 
 import (
+	"iter"
 	"net/netip"
 	"strconv"
 
@@ -57,9 +58,11 @@ type cause struct {
 
 	describe func(*Finding)
 	holds    func(event.ID) bool // whether a socket is one of these now; nil where no process has them
+	sockets  iter.Seq[event.ID]  // those; nil likewise
 	fds      []int64             // the first few descriptors by which its process held them when it was told last
 	fdCount  int
-	changed  bool // it is in Engine.changed
+	stack    *CallStack // as it was told last; never changed
+	changed  bool       // it is in Engine.changed
 	told     telling
 }
 

@@ -242,6 +242,7 @@ func (w *deadPeerWatcher) find(c *conn.Connection) *entry[death] {
 		x.holds = func(id event.ID) bool {
 			return w.dying[id] != nil && w.dying[id].of == x && w.dying[id].sign != answered
 		}
+		x.sockets = func(yield func(event.ID) bool) { w.sockets(x, yield) }
 	}
 	return x
 }
@@ -300,4 +301,16 @@ func (w *deadPeerWatcher) longest(x *entry[death]) (since event.Time) {
 		}
 	}
 	return since
+}
+
+// sockets yields those that try, or idle, in any order.
+func (w *deadPeerWatcher) sockets(x *entry[death], yield func(event.ID) bool) {
+	if x.data.now[silent]+x.data.now[idle] == 0 {
+		return
+	}
+	for id, d := range w.dying {
+		if d.of == x && d.sign != answered && !yield(id) {
+			return
+		}
+	}
 }

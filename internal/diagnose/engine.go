@@ -13,6 +13,7 @@ import (
 type Options struct {
 	Settings  Settings  // nil: no sysctl is known; they may be Devices, too
 	Processes Processes // nil: no process can be looked at
+	Stacks    Stacks    // nil: where connections were opened is not known
 }
 
 const (

@@ -44,6 +44,7 @@ type Finding struct {
 	More    string // the command that shows more
 
 	Evidence []Figure
+	Stack    *CallStack // nil where it is not known, or does not matter
 
 	Process conn.Owner // whose it is; not Known where nobody knows
 	Peer    conn.Owner // the process at the other end, where that is on this host

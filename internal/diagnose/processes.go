@@ -27,7 +27,15 @@ var descriptorTerms = []Term{
 // complete adds to f, which is about to be told, what only a look at its
 // process tells.
 func (e *Engine) complete(c *cause, f *Finding) {
-	if e.options.Processes == nil || c.holds == nil || f.Withdrawn || !f.Process.Known() {
+	if f.Withdrawn {
+		return
+	}
+	e.addDescriptors(c, f)
+	e.addStack(c, f)
+}
+
+func (e *Engine) addDescriptors(c *cause, f *Finding) {
+	if e.options.Processes == nil || c.holds == nil || !f.Process.Known() {
 		return
 	}
 	var fds []int64

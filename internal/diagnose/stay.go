@@ -69,6 +69,15 @@ type held struct {
 	locals      tally[netip.AddrPort] // a server's address, or a client's destination
 }
 
+// sockets yields those that are in the state for too long, the oldest first.
+func (h *held) sockets(yield func(event.ID) bool) {
+	for s := h.stays.head; s != nil; s = s.newer {
+		if !yield(s.id) {
+			return
+		}
+	}
+}
+
 // age returns how long the longest stay is, or was.
 func (h *held) age(now event.Time) time.Duration {
 	longest := h.longest
@@ -192,7 +201,7 @@ func (x *stays) count(s *stay) {
 		return
 	}
 	if s.entry.holds == nil && x.state != tcp.SynRecv {
-		s.entry.holds = x.holds(s.entry)
+		s.entry.holds, s.entry.sockets = x.holds(s.entry), s.entry.data.sockets
 	}
 	h := &s.entry.data
 	x.e.drops.follow(s.id, &h.drops)

@@ -88,7 +88,10 @@
 //	            {STATE: count}. It has process, and nothing else of the above
 //	finding     rule, id, severity (critical, warning, info), count, summary,
 //	            cause, advice, cost (of the advice), more (the command that shows
-//	            more), evidence (an object of figures: docs/findings.md), process,
+//	            more), evidence (an object of figures: docs/findings.md), with --stacks
+//	            stack (call, connect, accept or read; functions, the innermost first;
+//	            count, of the connections that were opened there, of those looked
+//	            at), process,
 //	            peer_process (at the other end, where that is on this host), actor
 //	            (who did it), connections (the first few), netns, first, last;
 //	            withdrawn: true where it has become part of another finding;

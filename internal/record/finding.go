@@ -24,6 +24,7 @@ func AppendFinding(b []byte, f *diagnose.Finding, at event.Time, final bool, clo
 	w.text("cost", f.Cost)
 	w.text("more", f.More)
 	w.evidence(f.Evidence)
+	w.stack(f.Stack)
 	w.process("process", &f.Process.Task, f.Process.Via)
 	w.process("peer_process", &f.Peer.Task, conn.ViaUnknown)
 	w.process("actor", &f.Actor.Task, conn.ViaUnknown)
@@ -48,6 +49,23 @@ func AppendFinding(b []byte, f *diagnose.Finding, at event.Time, final bool, clo
 	}
 	w.close('}')
 	return append(w.b, '\n')
+}
+
+func (w *writer) stack(s *diagnose.CallStack) {
+	if s == nil {
+		return
+	}
+	w.open("stack", '{')
+	w.word("call", s.Call)
+	w.int("count", int64(s.Count))
+	w.int("of", int64(s.Of))
+	w.open("functions", '[')
+	for _, name := range s.Functions {
+		w.comma()
+		w.b = appendString(w.b, name)
+	}
+	w.close(']')
+	w.close('}')
 }
 
 func (w *writer) evidence(figures []diagnose.Figure) {

@@ -184,10 +184,28 @@ func (o *Findings) appendFinding(l *line, f *diagnose.Finding) {
 		l.cell()
 	}
 	entry("evidence", evidence(f))
+	o.appendStack(l, f.Stack)
 	entry("do", f.Advice)
 	entry("cost", f.Cost)
 	entry("more", f.More)
 	entry("conns", cookies(f.Conns, f.Count))
+}
+
+// appendStack writes where the connections were opened, a function in a line. One
+// that does not fit is cut, so that none takes two.
+func (o *Findings) appendStack(l *line, s *diagnose.CallStack) {
+	if s == nil {
+		return
+	}
+	l.text("  stack")
+	l.b = appendSpaces(l.b, findingIndent-l.width())
+	l.wrap(s.Call+"() of "+strconv.Itoa(s.Count)+" of "+strconv.Itoa(s.Of)+", called by", o.width(), findingIndent)
+	for _, name := range s.Functions {
+		l.b = appendSpaces(l.b, findingIndent)
+		l.b, _ = appendSafe(l.b, []byte(name), o.width()-findingIndent)
+		l.text("\n")
+	}
+	l.cell()
 }
 
 // evidence spells the figures; the words of one stay together where they fit.

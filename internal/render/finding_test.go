@@ -28,6 +28,9 @@ func aFinding() diagnose.Finding {
 			{Name: "fds", Kind: diagnose.List, List: []int64{7, 8, 9, 10, 11, 12, 13, 14, 15, 16}},
 			{Name: "fd_count", Kind: diagnose.Number, Number: 1009},
 		},
+		Stack: &diagnose.CallStack{
+			Call: "accept", Functions: []string{"main.\x1bserve (serve.go:42)", "a_function_whose_name_is_longer_than_the_line_has_room_for_it_to_be_told+0x1c (libc.so.6)"}, Count: 5, Of: 7,
+		},
 		Process: conn.Owner{Task: story.Task(1, "\x1b[31m\"\n\u202e\xff")},
 		Peer:    conn.Owner{Task: story.Task(4242, "curl")},
 		Actor:   conn.Owner{Task: story.Task(9001, "ss")},
