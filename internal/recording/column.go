@@ -18,7 +18,8 @@ const (
 	colAddress                  // 0 for the next new one, else 1 + its number in the block
 	colNewAddress               // 0, 4 or 16 for its bytes, which follow; 17: 16 bytes and a zone, a string
 	colLocalPort                // signed, from the one given before
-	colRemotePort               // signed, from the one given before
+	colRemotePort               // the same
+	colPort                     // the same, of ports that are given without their address
 	colTask                     // 0 for the next new one, else 1 + its number in the block
 
 	colTaskPID // of a new task, and so on

@@ -68,8 +68,10 @@ func (b *block) place(ev *event.Event) (how uint32, at int) {
 			switch known := &b.sockets[n]; {
 			case known.remote != ev.Remote:
 				return addressBoth, int(n)
-			case known.local != ev.Local:
+			case known.local.Addr() != ev.Local.Addr():
 				return addressLocal, int(n)
+			case known.local != ev.Local:
+				return addressPort, int(n)
 			}
 			return addressSame, int(n)
 		}
@@ -82,6 +84,8 @@ func (b *block) place(ev *event.Event) (how uint32, at int) {
 			return addressOf, n
 		case ev.ID.Cookie != 0 && near.local == ev.Remote && near.remote == ev.Local:
 			return addressSwapped, n
+		case ev.ID.Cookie != 0 && near.local.Port() == 0 && near.local.Addr() == ev.Remote.Addr() && near.remote == ev.Local:
+			return addressAnswer, n
 		}
 	}
 	return addressNew, 0
@@ -106,6 +110,9 @@ func (b *block) socket(how uint32, at int, ev *event.Event) {
 	}
 	switch how {
 	case addressSame:
+	case addressPort:
+		b.portOf(&ev.Local, of.local.Addr())
+		of.local = ev.Local
 	case addressLocal:
 		b.addressPort(colLocalPort, &ev.Local, &b.localPort)
 		of.local = ev.Local
@@ -115,6 +122,12 @@ func (b *block) socket(how uint32, at int, ev *event.Event) {
 		of.local, of.remote = ev.Local, ev.Remote
 	case addressSwapped:
 		ev.ID.NetNS, ev.Local, ev.Remote = of.id.NetNS, of.remote, of.local
+		b.newCookie(ev)
+		b.keep(ev)
+		return
+	case addressAnswer:
+		ev.ID.NetNS, ev.Local = of.id.NetNS, of.remote
+		b.portOf(&ev.Remote, of.local.Addr())
 		b.newCookie(ev)
 		b.keep(ev)
 		return
@@ -164,18 +177,32 @@ func (b *block) keep(ev *event.Event) {
 	b.sockets = append(b.sockets, socket{ev.ID, ev.Local, ev.Remote})
 }
 
-// addressPort codes an address and port: 0 for no port, else 1 + by what it is
-// more than the last one, signed and around the end of the range, too.
+// addressPort codes an address and port.
 func (b *block) addressPort(col column, a *netip.AddrPort, last *uint16) {
 	addr, port := a.Addr(), a.Port()
 	b.address(&addr)
-	var d uint64
-	if b.writing && port != 0 {
-		d = 1 + zigzag(int64(int16(port-*last)))
-	}
-	if number(&b.coder, col, &d); d != 0 {
-		*last += uint16(unzigzag(d - 1))
-		port = *last
-	}
+	b.portNumber(col, &port, last)
 	*a = netip.AddrPortFrom(addr, port)
+}
+
+// portOf codes a port alone. Both ends of a connection have it in turn.
+func (b *block) portOf(a *netip.AddrPort, addr netip.Addr) {
+	port := a.Port()
+	b.portNumber(colPort, &port, &b.port)
+	*a = netip.AddrPortFrom(addr, port)
+}
+
+// portNumber codes a port: 0 for none, else 1 + by what it is more than the
+// last one, signed and around the end of the range, too.
+func (b *block) portNumber(col column, port, last *uint16) {
+	var d uint64
+	if b.writing && *port != 0 {
+		d = 1 + zigzag(int64(int16(*port-*last)))
+	}
+	if number(&b.coder, col, &d); d == 0 {
+		*port = 0
+		return
+	}
+	*last += uint16(unzigzag(d - 1))
+	*port = *last
 }

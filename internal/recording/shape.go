@@ -24,9 +24,9 @@ var rowNames = map[kind]string{
 }
 
 // What a row has beside its kind, cause, states and call. The numbers are part
-// of the format. The lowest three bits are an addressing.
+// of the format. The lowest four bits are an addressing.
 const (
-	hasTime = 1 << (3 + iota)
+	hasTime = 1 << (4 + iota)
 	hasTask
 	hasErr
 	hasCount
@@ -47,13 +47,15 @@ const (
 const (
 	addressNone    = iota // it has neither identity nor addresses
 	addressSame           // of a socket of the block, as last time
-	addressLocal          // its local one is another now
-	addressBoth           // both are
+	addressPort           // its local port is another now
+	addressLocal          // its local address is, too
+	addressBoth           // both addresses are
 	addressNew            // a new socket
 	addressSwapped        // a new one, whose addresses are those of another, swapped
+	addressAnswer         // the same, but the other has no local port yet
 	addressOf             // no cookie; namespace and addresses are another's
 
-	addressing = 7
+	addressing = 15
 )
 
 // A shape is what many rows have in common, packed so that it is compared at

@@ -32,6 +32,7 @@ type block struct {
 	cookie     uint64     // of the new socket before
 	localPort  uint16     // given before
 	remotePort uint16
+	port       uint16 // given alone before
 	cgroup     uint64
 	inode      uint64
 
@@ -55,7 +56,7 @@ func (b *block) reset() {
 	b.rows, b.err = 0, nil
 	b.shapes, b.strings, b.addrs = b.shapes[:0], b.strings[:0], b.addrs[:0]
 	b.tasks, b.labels, b.sockets = b.tasks[:0], b.labels[:0], b.sockets[:0]
-	b.time, b.tick, b.cookie, b.localPort, b.remotePort, b.cgroup, b.inode = 0, 0, 0, 0, 0, 0, 0
+	b.time, b.tick, b.cookie, b.localPort, b.remotePort, b.port, b.cgroup, b.inode = 0, 0, 0, 0, 0, 0, 0, 0
 }
 
 func (b *block) resetWriting() {
