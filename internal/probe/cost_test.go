@@ -18,6 +18,8 @@ import (
 // rate is that of BenchmarkHooks. An emulated machine keeps up with less.
 var rate = commandline.Int("rate", 3000, "connections a second for the benchmark of the hooks")
 
+var stacks = commandline.Bool("stacks", false, "keep the stacks of connect() and accept() in the benchmark of the hooks")
+
 // BenchmarkHooks churns through real connections at a fixed rate and reports
 // what the BPF programs cost: ns a connection in all, calls and ns of each by
 // name. About 30 ns of each call are the measurement itself. Run it with
@@ -33,7 +35,7 @@ func BenchmarkHooks(b *testing.B) {
 		b.Fatal(err)
 	}
 	for b.Loop() {
-		s, err := Open(Options{Hooks: commandline.Lookup("hooks").Value.String(), NoSweep: true})
+		s, err := Open(Options{Hooks: commandline.Lookup("hooks").Value.String(), NoSweep: true, Stacks: *stacks, ExactAccept: *stacks})
 		if err != nil {
 			b.Fatal(err)
 		}
