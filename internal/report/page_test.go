@@ -260,6 +260,9 @@ func TestPage_HostileNamesAreText(t *testing.T) {
 }
 
 func TestPage_TenThousandConnectionsInLessThanTwoMegabytes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it follows many connections")
+	}
 	b := largePage()
 	if len(b) >= 2_000_000 {
 		t.Errorf("%d bytes", len(b))
@@ -280,6 +283,9 @@ func TestPage_TenThousandConnectionsInLessThanTwoMegabytes(t *testing.T) {
 // However long names and addresses are, and however much happens to each
 // connection, the page stays as small.
 func TestPage_WorstConnectionsInLessThanTwoMegabytes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it follows many connections")
+	}
 	var events []event.Event
 	for i := range 2100 {
 		at := time.Duration(i)*ms + ms/2

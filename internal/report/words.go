@@ -194,6 +194,12 @@ func value(f *diagnose.Figure) string {
 		return group(uint64(f.Number))
 	case diagnose.Length:
 		return lasting(f.Length)
+	case diagnose.List:
+		var parts []string
+		for _, n := range f.List {
+			parts = append(parts, strconv.FormatInt(n, 10))
+		}
+		return strings.Join(parts, ", ")
 	}
 	return safe(f.Word)
 }
