@@ -4,16 +4,20 @@ package endtoend
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/tcptrace/tcptrace/internal/lab"
 )
@@ -50,7 +54,6 @@ func replay(t *testing.T, file string, args ...string) (stdout, stderr string) {
 // What a command prints live, it prints again from the recording that it made
 // meanwhile: byte for byte, to anybody.
 func TestRecord_ReplayIsWhatWasLive(t *testing.T) {
-	dir := t.TempDir()
 	commands := [][]string{
 		{"watch", "-o", "json"},
 		{"conns", "--open"},
@@ -72,8 +75,9 @@ func TestRecord_ReplayIsWhatWasLive(t *testing.T) {
 	if testing.Short() {
 		params.Hold = 0 // too short for a finding
 	}
-	play(t, "close-wait", params, func(selection string) {
+	play(t, "close-wait", params, func(selection string) { // again, where the machine saw too little
 		netns = selection
+		dir := t.TempDir()
 		for i, command := range commands {
 			files[i] = filepath.Join(dir, fmt.Sprint(i))
 			tracers[i] = start(t, nil, append(command, netns, "--record", files[i])...)
@@ -91,5 +95,102 @@ func TestRecord_ReplayIsWhatWasLive(t *testing.T) {
 		if diff := cmp.Diff(tracers[i].stderr.String(), stderr); diff != "" {
 			t.Errorf("%v: standard error (-live +replay):\n%.2000s", command, diff)
 		}
+	}
+}
+
+// Killed amid many connections, a recorder leaves a recording that is whole but
+// for the last second or so, and that says where it ends.
+func TestRecord_Killed(t *testing.T) {
+	var path string
+	var recorder, witness *tracer
+	var killed chan struct{}
+	params := lab.Params{Rate: 2000, Duration: 5 * time.Second, Over: func(*lab.Truth) error {
+		<-killed
+		if status := witness.interrupt(); status != 0 {
+			t.Errorf("the witness: exit status %d, want 0", status)
+		}
+		return nil
+	}}
+	play(t, "churn", params, func(netns string) {
+		path = filepath.Join(t.TempDir(), "killed")
+		recorder = start(t, nil, "record", netns, path)
+		witness = start(t, nil, "conns", "-o", "json", "--state", "LAST_ACK", netns)
+		process, done := recorder.cmd.Process, make(chan struct{})
+		killed = done
+		time.AfterFunc(4*time.Second, func() {
+			process.Kill()
+			close(done)
+		})
+	})
+	<-recorder.ended
+	recorder.cmd.Wait()
+
+	stdout, stderr := replay(t, path, "conns", "-o", "json", "--state", "LAST_ACK")
+	if !strings.Contains(stderr, "without being finished: who recorded was killed") {
+		t.Errorf("it says of its end: %q", stderr)
+	}
+	replayed := ends(t, stdout)
+	if len(replayed) < 100 {
+		t.Fatalf("%d connections are in the recording", len(replayed))
+	}
+	last := slices.Max(slices.Collect(maps.Values(replayed)))
+	// An end is told a moment later, when what might explain it has come.
+	before, missing := 0, 0
+	for conn, at := range ends(t, witness.stdout.String()) {
+		if at > last-int64(time.Second) {
+			continue
+		}
+		before++
+		if _, ok := replayed[conn]; !ok {
+			missing++
+		}
+	}
+	if before == 0 || missing > 0 {
+		t.Errorf("of %d connections that ended a second before the recording does, %d are missing", before, missing)
+	}
+}
+
+// ends returns when each connection ended, by its cookie.
+func ends(t *testing.T, text string) map[string]int64 {
+	t.Helper()
+	all := map[string]int64{}
+	for line := range strings.Lines(text) {
+		var l struct {
+			Type   string
+			Conn   string
+			MonoNS int64 `json:"mono_ns"`
+		}
+		if err := json.Unmarshal([]byte(line), &l); err != nil {
+			t.Fatalf("%v: %s", err, line)
+		}
+		if l.Type == "connection" {
+			all[l.Conn] = l.MonoNS
+		}
+	}
+	return all
+}
+
+// When the disk is full, the recorder says so and ends; what it has written is
+// good.
+func TestRecord_DiskFull(t *testing.T) {
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=64k"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
+	path := filepath.Join(dir, "full")
+	var recorder *tracer
+	play(t, "churn", lab.Params{Rate: 4000, Duration: 4 * time.Second}, func(netns string) {
+		recorder = start(t, nil, "record", "--force", netns, path)
+	})
+	if status := recorder.wait(); status != 1 {
+		t.Errorf("exit status %d, want 1", status)
+	}
+	if got := recorder.stderr.String(); !strings.Contains(got, "no space left on device; what was recorded until ") || strings.Count(got, "\n") != 1 {
+		t.Errorf("it says: %q", got)
+	}
+	stdout, stderr := replay(t, path, "conns", "-o", "json", "--state", "LAST_ACK")
+	if n := strings.Count(stdout, "\n"); n < 10 {
+		t.Errorf("%d connections are readable; it says: %s", n, stderr)
 	}
 }
