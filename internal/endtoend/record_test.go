@@ -174,13 +174,13 @@ func ends(t *testing.T, text string) map[string]int64 {
 // good.
 func TestRecord_DiskFull(t *testing.T) {
 	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=64k"); err != nil {
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=192k"); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
 	path := filepath.Join(dir, "full")
 	var recorder *tracer
-	play(t, "churn", lab.Params{Rate: 4000, Duration: 4 * time.Second}, func(netns string) {
+	play(t, "churn", lab.Params{Rate: 1000, Duration: 8 * time.Second}, func(netns string) {
 		recorder = start(t, nil, "record", "--force", netns, path)
 	})
 	if status := recorder.wait(); status != 1 {
