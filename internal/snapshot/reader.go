@@ -28,10 +28,10 @@ import (
 type Reader struct {
 	programs bpf.SnapshotPrograms
 	only     *ebpf.Variable // the process whose descriptors files lists; 0: all
-	sockets  *link.Iter // those of the namespace of the thread that opens it
-	files    *link.Iter // descriptors, of every process of the PID namespace
-	hz       uint64     // jiffies a second
-	cookies  bool       // the iterators make cookies
+	sockets  *link.Iter     // those of the namespace of the thread that opens it
+	files    *link.Iter     // descriptors, of every process of the PID namespace
+	hz       uint64         // jiffies a second
+	cookies  bool           // the iterators make cookies
 
 	mu      sync.Mutex // held by Take and Descriptors
 	scratch []uint64
