@@ -31,6 +31,9 @@ JSON the evidence is an object with the names below; those that end in ` + "`_ns
 
 A finding names the process that the connections belong to; where that is not known, as of a server's connection that
 nobody has accepted, the process that listens. Where the other end is on the same host, it names that one's process too.
+Of sockets that a process holds it lists the descriptors and, with ` + "`--stacks`" + `, where in its code the process called connect()
+or accept() for most of them: the member ` + "`stack`" + ` with ` + "`call`, `functions`" + ` (the innermost first), and ` + "`count`" + ` of ` + "`of`" + ` that were
+looked at. Both are asked for as the finding is told; a trace that was read from a recording has no stacks.
 
 `
 
