@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -129,6 +130,10 @@ func (s *agentSettings) trace(ctx context.Context, a *agent.Agent, server *agent
 	} else if err != nil {
 		return err
 	}
+	// What reading the kernel's types took is not needed again; and of what the
+	// tracker keeps, little becomes garbage.
+	debug.FreeOSMemory()
+	debug.SetGCPercent(50)
 	a.Watch(agent.Watched{
 		Clock: source.Clock(), Now: monotonic, Open: t.Open,
 		Health: func() metrics.Health {
