@@ -34,6 +34,8 @@ var liveOnly = []struct{ flag, why string }{
 	{"hooks", "says how to trace"},
 	{"ring-size", "says how to trace"},
 	{"poll", "says how to trace"},
+	{"btf", "says how to trace"},
+	{"stacks", "looks at the running processes"},
 }
 
 // checkFrom refuses flags that --from has no use for.
