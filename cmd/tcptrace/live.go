@@ -48,6 +48,9 @@ type live struct {
 	// that is the kernel.
 	now     func() event.Time
 	playing *recording.Recording
+
+	joins  bool    // several recordings are joined before they are read
+	joined *joined // nil: they are not
 }
 
 // A newSink makes the sink that a command writes to. Where several recordings
@@ -261,11 +264,25 @@ func (l *live) ready(stderr io.Writer, capabilities []probe.Capability) {
 		until = "for " + l.duration.String()
 	}
 	fmt.Fprintf(stderr, "tracing TCP connections; %s\n", until)
-	for _, c := range capabilities {
-		if c.Grade == probe.Absent {
-			fmt.Fprintf(stderr, "tcptrace: not seen on this host: %s; \"tcptrace doctor\" says why\n", c.Name)
+	for _, said := range []struct {
+		grade probe.Grade
+		what  string
+	}{{probe.Absent, "not seen on this host"}, {probe.Bounded, "less is known on this host of"}} {
+		if names := lacking(capabilities, said.grade); len(names) > 0 {
+			fmt.Fprintf(stderr, "tcptrace: %s: %s; \"tcptrace doctor\" says why\n", said.what, strings.Join(names, ", "))
 		}
 	}
+}
+
+// lacking names the capabilities of the grade, but for those that the user has
+// left out.
+func lacking(capabilities []probe.Capability, grade probe.Grade) (names []string) {
+	for i := range capabilities {
+		if c := &capabilities[i]; c.Grade == grade && !c.LeftOut() {
+			names = append(names, c.Name)
+		}
+	}
+	return names
 }
 
 // conclude says what the records do not show.

@@ -18,3 +18,10 @@ type Capability struct {
 	Why    string // why the better hook is not used
 	Remedy string // what the user can do about it; "" where nothing
 }
+
+// leftOut is the Why of what the options leave out.
+const leftOut = "left out"
+
+// LeftOut reports whether it is the options that leave the better hook out, and
+// not the host that lacks it.
+func (c *Capability) LeftOut() bool { return c.Why == leftOut }

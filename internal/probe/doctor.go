@@ -127,7 +127,7 @@ func (p *programs) grade(s *service) Capability {
 		}
 	}
 	if len(where) == 0 { // see Options.NoOwners
-		c.Grade, c.Lost, c.Why, c.Remedy = s.without, s.lost, "left out", s.remedy
+		c.Grade, c.Lost, c.Why, c.Remedy = s.without, s.lost, leftOut, s.remedy
 	}
 	if c.Grade != Absent {
 		c.Hook = strings.Join(where, ", ")

@@ -75,7 +75,7 @@ func Open(opts Options) (*Source, error) {
 	maps := s.programs.collection.Maps
 	switch {
 	case opts.NoSweep:
-		s.unswept = errors.New("left out")
+		s.unswept = errors.New(leftOut)
 	case k.untyped != nil:
 		s.unswept = k.untyped
 	default:
