@@ -99,9 +99,15 @@ func (term *terminal) await(what string, ok func(written string) bool) {
 // is tracing.
 func (term *terminal) run(args ...string) *exec.Cmd {
 	term.t.Helper()
+	return term.runAs("xterm", args...)
+}
+
+// runAs is run, on a terminal of another kind.
+func (term *terminal) runAs(kind string, args ...string) *exec.Cmd {
+	term.t.Helper()
 	cmd := exec.Command(binary, args...)
 	cmd.Stdin, cmd.Stdout = term.slave, term.slave
-	cmd.Env = append(os.Environ(), "TERM=xterm", "LC_ALL=C.UTF-8")
+	cmd.Env = append(os.Environ(), "TERM="+kind, "LC_ALL=C.UTF-8")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 	stderr, err := cmd.StderrPipe()
 	if err != nil {

@@ -139,8 +139,10 @@ func (l *logs) take(c *conn.Change) (*Reset, *Resend) {
 		return nil, l.resend(c)
 	case conn.Retransmitted:
 		return nil, l.resend(c)
-	case conn.Owned:
-		*l.owned.add() = Ownership{c.Time, c.Conn.ID, c.Conn.Owner}
+	case conn.Owned, conn.Found:
+		if c.Conn.Owner.Known() {
+			*l.owned.add() = Ownership{c.Time, c.Conn.ID, c.Conn.Owner}
+		}
 	case conn.Transition:
 		if c.Conn.Owner.Known() && (c.Old == tcp.Close || c.Old == tcp.Listen) {
 			*l.owned.add() = Ownership{c.Time, c.Conn.ID, c.Conn.Owner}
