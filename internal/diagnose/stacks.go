@@ -29,7 +29,7 @@ type CallStack struct {
 }
 
 // addStack adds the stack that most of the cause's connections have. Once all are
-// closed it is that of before.
+// closed, or their process is gone, it is that of before.
 func (e *Engine) addStack(c *cause, f *Finding) {
 	if e.options.Stacks == nil || c.sockets == nil {
 		return

@@ -34,11 +34,14 @@ func newResolver(proc string) *Resolver { return &Resolver{proc: proc, files: ma
 
 // Functions names, for each of the return addresses that a process's stack has,
 // the function that it returns to: "main.serve (serve.go:42)", "handle+0x1c (nginx)",
-// or "libfoo.so.1+0x1a2b" where the file has no symbol for it. Of a process that is
-// gone, or that may not be looked at, they are the bare addresses. All but our
-// own numbers are bytes that somebody chose.
+// "libfoo.so.1+0x1a2b" where the file has no symbol for it, or "0x7f0012345678" where
+// no file is mapped. It returns nil for a process that is gone, or that may not be
+// looked at. The names are bytes that somebody chose.
 func (r *Resolver) Functions(pid uint32, addresses []uint64) []string {
-	all, _ := mappings(r.proc, pid)
+	all, err := mappings(r.proc, pid)
+	if err != nil || len(all) == 0 { // one that ends has none
+		return nil
+	}
 	names := make([]string, len(addresses))
 	for i, address := range addresses {
 		m, ok := find(all, address-1)

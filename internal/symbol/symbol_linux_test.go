@@ -109,8 +109,8 @@ func TestFunctions_Go(t *testing.T) {
 	}
 }
 
-// A deleted program runs on, and is read as long as it does, if we may; then its
-// addresses are but numbers.
+// A deleted program runs on, and is read as long as it does, if we may; then
+// nothing is known of it.
 func TestFunctions_DeletedAndGone(t *testing.T) {
 	program := copyOf(t)
 	pid, frames := helper(t, program)
@@ -123,7 +123,7 @@ func TestFunctions_DeletedAndGone(t *testing.T) {
 	} else if !strings.HasPrefix(got[0], "a program+0x") {
 		t.Errorf("of a deleted program: %q", got)
 	}
-	if got := NewResolver().Functions(1<<22, []uint64{0xabc}); !slices.Equal(got, []string{"0xabc"}) {
+	if got := NewResolver().Functions(1<<22, []uint64{0xabc}); got != nil {
 		t.Errorf("of nobody: %q", got)
 	}
 	if got := NewResolver().Functions(pid, []uint64{0, 1, ^uint64(0)}); !slices.Equal(got, []string{"0x0", "0x1", "0xffffffffffffffff"}) {
