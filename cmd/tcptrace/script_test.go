@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"syscall"
 	"testing"
@@ -22,9 +23,19 @@ func TestMain(m *testing.M) {
 //
 //	status N tcptrace ARG...   runs a program, which must exit with N
 //	nobody N tcptrace ARG...   the same, without any privilege
+//
+// and $LAB is a recording of the laboratory.
 func TestScript(t *testing.T) {
+	recording, err := filepath.Abs("../../internal/recording/testdata/v1.ttr")
+	if err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("LAB", recording)
+			return nil
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status": status,
 			"nobody": nobody,
