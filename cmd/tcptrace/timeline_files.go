@@ -32,7 +32,7 @@ type timelineFiles struct {
 
 func (t *timelineFiles) flags(fs *pflag.FlagSet) {
 	fs.StringVar(&t.htmlPath, "html", "", "also write it to this `FILE`, as one page that zooms; \"tcptrace report\" has the findings too")
-	fs.StringVar(&t.perfettoPath, "perfetto", "", "also write it to this `FILE`, which ui.perfetto.dev and chrome://tracing load")
+	fs.StringVar(&t.perfettoPath, "perfetto", "", "also write it to this `FILE`, in Chrome's trace format: ui.perfetto.dev and speedscope load it")
 	fs.BoolVar(&t.force, "force", false, "replace these files if they exist")
 }
 

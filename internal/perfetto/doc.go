@@ -1,7 +1,8 @@
 // Package perfetto writes the lives of connections in Chrome's JSON trace event
-// format, which ui.perfetto.dev and chrome://tracing load: a group of tracks for
-// each process, in which each connection is a slice and each of its states a slice
-// within; instants for retransmits and resets; and a counter for each state.
+// format, which ui.perfetto.dev loads, and speedscope and older Chromes'
+// chrome://tracing: a group of tracks for each process, in which each connection
+// is a slice and each of its states a slice within; instants for retransmits and
+// resets; and a counter for each state.
 //
 // Times are microseconds of CLOCK_MONOTONIC, to the nanosecond, so that a trace
 // of ftrace or perf with the same clock can be laid beside it. The object's

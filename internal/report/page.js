@@ -115,7 +115,7 @@
       group.hidden = bars.every((li) => li.hidden);
     }
   };
-  const search = make("input", { type: "search", placeholder: "Filter: nginx 10.0.0.7 rto", title: "Press / to come here. A row stays if it has every word.", spellcheck: false, autocomplete: "off" });
+  const search = make("input", { type: "search", placeholder: "Filter: nginx rto", title: "Press / to come here. A row stays if it has every word.", spellcheck: false, autocomplete: "off" });
   search.setAttribute("aria-label", "Filter tables and timelines");
   let pending = 0;
   search.addEventListener("input", () => {
