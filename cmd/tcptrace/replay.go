@@ -54,6 +54,9 @@ func (l *live) replay(cmd *cobra.Command, build newSink) (trace.Summary, error) 
 	if err := checkFrom(cmd); err != nil {
 		return trace.Summary{}, err
 	}
+	if err := l.joinHosts(cmd.ErrOrStderr()); err != nil {
+		return trace.Summary{}, err
+	}
 	set, err := recording.Open(l.from...)
 	if err != nil {
 		return trace.Summary{}, err

@@ -17,7 +17,7 @@ type why struct {
 }
 
 func newWhy() *cobra.Command {
-	w := &why{live: live{every: true}}
+	w := &why{live: live{every: true, joins: true}}
 	cmd := &cobra.Command{
 		Use:   "why [flags]",
 		Short: "Say what is wrong, whose it is, why, and what to do",

@@ -32,13 +32,15 @@ type whySink struct {
 	due    event.Time // when Show looks for findings again
 	told   bool       // since Show last counted a record
 	beside bool       // another sink shows the changes themselves
+
+	explain func(*diagnose.Finding) // adds what another host knows; nil: there is none
 }
 
 // tellEvery is how often Show looks for findings.
 const tellEvery = 50 * time.Millisecond
 
 func newWhySink(l *live, quiet bool, out io.Writer, clock event.Clock, facts *diagnosis) *whySink {
-	s := &whySink{lines: newLines(out), engine: facts.engine(l), facts: facts, clock: clock, now: l.now, quiet: quiet}
+	s := &whySink{lines: newLines(out), engine: facts.engine(l), facts: facts, clock: clock, now: l.now, quiet: quiet, explain: l.explainer()}
 	if l.format != "json" {
 		s.text = &render.Findings{Options: render.Options{Color: l.colored(out), Clock: clock}, Width: outputWidth(out)}
 	}
@@ -80,6 +82,9 @@ func (s *whySink) Flush() error {
 // tell writes what is new.
 func (s *whySink) tell() {
 	for _, f := range s.engine.Fresh() {
+		if s.explain != nil {
+			s.explain(&f)
+		}
 		switch {
 		case s.quiet:
 			continue
@@ -99,6 +104,11 @@ func (s *whySink) tell() {
 func (s *whySink) finish() error {
 	s.engine.Advance(s.end)
 	all := s.engine.Findings()
+	for i := range all {
+		if s.explain != nil {
+			s.explain(&all[i])
+		}
+	}
 	if s.text == nil {
 		for i := range all {
 			s.scratch = record.AppendFinding(s.scratch[:0], &all[i], s.end, true, s.clock)

@@ -81,6 +81,7 @@ func lookup(t testing.TB, program string) string {
 //	each NAME           calls itself NAME, and has a socket in each of some states
 //	many ADDRESS COUNT  has COUNT connections to itself
 //	talk, dial          see assert_test.go; these end by themselves
+//	nat-server, nat-client  see join_test.go; likewise
 func help(job string) {
 	kind, rest, _ := strings.Cut(job, " ")
 	try(upLoopback())
@@ -89,6 +90,12 @@ func help(job string) {
 		talk(strings.Fields(rest)[0], strings.Fields(rest)[1])
 	case "dial":
 		dialFor(rest)
+		return
+	case "nat-server":
+		natServer(rest)
+		return
+	case "nat-client":
+		natClient(rest)
 		return
 	case "each":
 		try(os.WriteFile(fmt.Sprintf("/proc/self/task/%d/comm", os.Getpid()), []byte(rest), 0))

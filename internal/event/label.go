@@ -12,4 +12,5 @@ type Label struct {
 	Cgroup    string // path from the root of its hierarchy
 	Exe       string // path of its program; only if asked for
 	Cmdline   string // arguments with a space between them; only if asked for
+	Host      string // that it is on; only where that is another one than the event's
 }

@@ -182,6 +182,7 @@ type candidate struct {
 	a, b int
 	tier int   // 0: the same addresses, 1: the same port of the client, 2: neither
 	cost int64 // how far the handshakes are from what the clocks say
+	fits bool  // the clocks allow it without slack
 }
 
 // pair makes pairs of the candidates, the best first.
@@ -191,17 +192,10 @@ func (m *matcher) pair() {
 		return cmp.Or(cmp.Compare(x.tier, y.tier), cmp.Compare(x.cost, y.cost), cmp.Compare(x.a, y.a), cmp.Compare(x.b, y.b))
 	})
 	takenA, takenB := make([]bool, len(m.a)), make([]bool, len(m.b))
-	choices := make([]int, len(m.a)) // candidates of the same tier that a later pair has not taken
-	best := make([]int, len(m.a))
-	for i := range best {
-		best[i] = math.MaxInt
-	}
+	fitting := make([]int, len(m.a)) // candidates that neither the clocks nor the bytes exclude
 	for _, c := range all {
-		switch {
-		case c.tier < best[c.a]:
-			best[c.a], choices[c.a] = c.tier, 1
-		case c.tier == best[c.a]:
-			choices[c.a]++
+		if c.tier == 2 && c.fits {
+			fitting[c.a]++
 		}
 	}
 	for _, c := range all {
@@ -210,7 +204,7 @@ func (m *matcher) pair() {
 		}
 		takenA[c.a], takenB[c.b] = true, true
 		m.result.Pairs = append(m.result.Pairs, Pair{
-			A: c.a, B: c.b, Translated: !same(&m.a[c.a], &m.b[c.b]), Ambiguous: c.tier == 2 && choices[c.a] > 1,
+			A: c.a, B: c.b, Translated: !same(&m.a[c.a], &m.b[c.b]), Ambiguous: c.tier == 2 && fitting[c.a] > 1,
 		})
 	}
 	slices.SortFunc(m.result.Pairs, func(x, y Pair) int { return cmp.Compare(m.a[x.A].Begin, m.a[y.A].Begin) })
@@ -232,7 +226,7 @@ func (m *matcher) candidates() (all []candidate) {
 		x := &m.a[i]
 		for _, j := range byTuple[[2]netip.AddrPort{x.Local, x.Remote}] {
 			if cost, ok := m.overlap(x, &m.b[j]); ok {
-				all = append(all, candidate{i, j, 0, cost})
+				all = append(all, candidate{a: i, b: j, cost: cost})
 			}
 		}
 		if !m.nat || !x.BeginKnown {
@@ -306,7 +300,7 @@ func (m *matcher) translated(i, j int, x, y *End) (candidate, bool) {
 	if !ok || low > m.high+slack || high < m.low-slack {
 		return candidate{}, false
 	}
-	c := candidate{a: i, b: j, tier: 2, cost: abs(low + (high-low)/2 - int64(m.result.Offset))}
+	c := candidate{a: i, b: j, tier: 2, cost: abs(low + (high-low)/2 - int64(m.result.Offset)), fits: low <= m.high && high >= m.low}
 	if client.Local.Port() == server.Remote.Port() {
 		c.tier = 1
 	}

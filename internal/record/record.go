@@ -143,6 +143,7 @@ func (w *writer) label(l *event.Label) {
 	if l == nil {
 		return
 	}
+	w.text("host", l.Host)
 	w.text("container", l.Container)
 	w.text("runtime", l.Runtime)
 	w.text("unit", l.Unit)

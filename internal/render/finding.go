@@ -171,6 +171,7 @@ func (o *Findings) appendFinding(l *line, f *diagnose.Finding) {
 	if f.Peer.Known() {
 		l.text("  other end ")
 		l.process(&f.Peer.Task, findingNameWidth)
+		l.host(&f.Peer.Task)
 		l.text("\n")
 		l.cell()
 	}
@@ -180,6 +181,7 @@ func (o *Findings) appendFinding(l *line, f *diagnose.Finding) {
 	if f.Actor.Known() {
 		l.text("  done by   ")
 		l.process(&f.Actor.Task, findingNameWidth)
+		l.host(&f.Actor.Task)
 		l.text("\n")
 		l.cell()
 	}
@@ -189,6 +191,13 @@ func (o *Findings) appendFinding(l *line, f *diagnose.Finding) {
 	entry("cost", f.Cost)
 	entry("more", f.More)
 	entry("conns", cookies(f.Conns, f.Count))
+}
+
+// host says on which other host a process is.
+func (l *line) host(t *event.Task) {
+	if t.Label != nil && t.Label.Host != "" {
+		l.text(" on " + Safe(t.Label.Host))
+	}
 }
 
 // appendStack writes where the connections were opened, a function in a line. One
