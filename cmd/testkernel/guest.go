@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -18,6 +19,10 @@ const (
 	// bootLimit is how long a guest may take until its tests begin: some 5 s,
 	// and many times that on a busy machine.
 	bootLimit = 3 * time.Minute
+
+	// busy is how many times the limit of its CPU time a guest may take by the
+	// clock: others use the machine too.
+	busy = 3
 
 	// boots is how often a guest is started whose tests do not begin.
 	boots = 3
@@ -29,10 +34,10 @@ var errNoBoot = errors.New("the guest does not come up")
 // A guest is an emulated machine that runs a script once.
 type guest struct {
 	image    *image
-	programs []string // paths of static programs to have in /bin
-	script   string   // see init.sh
-	dir      string   // for its files; the console's log stays there
-	limit    time.Duration
+	programs []string      // paths of static programs to have in /bin
+	script   string        // see init.sh
+	dir      string        // for its files; the console's log stays there
+	limit    time.Duration // of CPU time: see busy
 	log      func(format string, args ...any)
 }
 
@@ -55,7 +60,7 @@ func (g *guest) run(ctx context.Context, line func(string)) error {
 
 // boot starts the machine and reads what it says until it is done.
 func (g *guest) boot(ctx context.Context, initrd string, line func(string)) error {
-	ctx, cancel := context.WithTimeout(ctx, g.limit)
+	ctx, cancel := context.WithTimeout(ctx, busy*g.limit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "qemu-system-x86_64",
 		// The processors take turns on one thread of ours. On one thread each,
@@ -85,6 +90,7 @@ func (g *guest) boot(ctx context.Context, initrd string, line func(string)) erro
 		}
 	})
 	defer late.Stop()
+	go g.spend(ctx, cmd.Process.Pid, cancel)
 	said, err := os.Create(filepath.Join(g.dir, "tests-"+g.image.kernel.name+".log"))
 	if err != nil {
 		return err
@@ -102,7 +108,41 @@ func (g *guest) boot(ctx context.Context, initrd string, line func(string)) erro
 	case !begun.Load():
 		return errNoBoot
 	}
-	return fmt.Errorf("the guest ended before its tests did (limit %v); its console is in %s", g.limit, g.console())
+	return fmt.Errorf("the guest ended before its tests did (limit %v of CPU time); its console is in %s", g.limit, g.console())
+}
+
+// spend ends the guest once it has had the CPU for as long as it may.
+func (g *guest) spend(ctx context.Context, pid int, end func()) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if cpuTime(pid) > g.limit {
+				end()
+				return
+			}
+		}
+	}
+}
+
+// cpuTime returns what the process has had so far, 0 if it is gone (proc(5),
+// /proc/PID/stat: utime and stime, in hundredths of a second).
+func cpuTime(pid int) time.Duration {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(text), ") ") // behind the name
+	fields := strings.Fields(rest)
+	if len(fields) < 13 {
+		return 0
+	}
+	user, _ := strconv.Atoi(fields[11]) // digits only
+	system, _ := strconv.Atoi(fields[12])
+	return time.Duration(user+system) * 10 * time.Millisecond
 }
 
 func (g *guest) console() string {

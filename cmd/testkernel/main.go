@@ -37,7 +37,7 @@ func main() {
 	flag.StringVar(&o.run, "run", "", "run only the tests of internal/probe that match this `pattern`")
 	flag.StringVar(&o.write, "write", "", "write the table to this `file`, and the verifier's budget beside it")
 	flag.IntVar(&o.jobs, "j", runtime.NumCPU(), "how `many` guests run at a time")
-	flag.DurationVar(&o.limit, "limit", 15*time.Minute, "end a guest after this `time`")
+	flag.DurationVar(&o.limit, "limit", 10*time.Minute, "end a guest that has had the CPU for this `time`, or three times that has passed")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

@@ -123,7 +123,7 @@ func (m *matrix) boot(ctx context.Context, img *image, r *results) error {
 
 // native runs the script on this host.
 func (m *matrix) native(ctx context.Context, r *results) error {
-	ctx, cancel := context.WithTimeout(ctx, m.options.limit)
+	ctx, cancel := context.WithTimeout(ctx, busy*m.options.limit)
 	defer cancel()
 	_, functions, _ := strings.Cut(string(initScript), "# --- the script's own ---\n")
 	functions, _, _ = strings.Cut(functions, "# --- of a guest ---\n")
