@@ -51,6 +51,8 @@ static __always_inline void save_stack(void *ctx, __u64 cookie, __u8 op)
 
 	if (!config.saves_stacks || !cookie)
 		return;
+	if (op == TT_OP_READ && bpf_map_lookup_elem(&stacks, &cookie))
+		return; // accept() was seen
 	s = bpf_map_lookup_elem(&stack_room, &slot);
 	if (!s)
 		return;
@@ -58,7 +60,7 @@ static __always_inline void save_stack(void *ctx, __u64 cookie, __u8 op)
 	s->count = size > 0 ? size / sizeof(s->frames[0]) : 0;
 	s->pid = bpf_get_current_pid_tgid() >> 32;
 	s->op = op;
-	bpf_map_update_elem(&stacks, &cookie, s, op == TT_OP_READ ? BPF_NOEXIST : BPF_ANY);
+	bpf_map_update_elem(&stacks, &cookie, s, BPF_ANY);
 }
 
 static __always_inline void forget_stack(__u64 cookie)
