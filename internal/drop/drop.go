@@ -51,12 +51,14 @@ var kinds = map[string]Kind{
 	"XDP": Program, "TC_INGRESS": Program, "TC_EGRESS": Program, "TC_COOKIE_ERROR": Program,
 	"TC_CHAIN_NOTFOUND": Program, "TC_RECLASSIFY_LOOP": Program,
 
-	"SOCKET_RCVBUFF": Buffer, "TCP_ZEROWINDOW": Buffer, "TCP_OVERWINDOW": Buffer,
+	"PROTO_MEM":                Buffer, // tcp_data_queue: of the socket, or of TCP
+	"TCP_INVALID_END_SEQUENCE": Buffer, // it reaches beyond the window, and something waits to be read
+	"SOCKET_RCVBUFF":           Buffer, "TCP_ZEROWINDOW": Buffer, "TCP_OVERWINDOW": Buffer,
 	"TCP_OFO_QUEUE_PRUNE": Buffer, "TCP_OFO_DROP": Buffer,
 
 	"SOCKET_BACKLOG": Backlog,
 
-	"PROTO_MEM": Memory, "NOMEM": Memory, "PFMEMALLOC": Memory, "SKB_UCOPY_FAULT": Memory,
+	"NOMEM": Memory, "PFMEMALLOC": Memory, "SKB_UCOPY_FAULT": Memory,
 
 	"QDISC_DROP": Queue, "QDISC_OVERLIMIT": Queue, "QDISC_CONGESTED": Queue, "CAKE_FLOOD": Queue, "FQ_BAND_LIMIT": Queue,
 	"FQ_HORIZON_LIMIT": Queue, "FQ_FLOW_LIMIT": Queue, "FULL_RING": Queue, "DUALPI2_STEP_DROP": Queue,
@@ -77,7 +79,7 @@ var kinds = map[string]Kind{
 	"TCP_AUTH_HDR": Signature, "TCP_MD5NOTFOUND": Signature, "TCP_MD5UNEXPECTED": Signature, "TCP_MD5FAILURE": Signature,
 	"TCP_AONOTFOUND": Signature, "TCP_AOUNEXPECTED": Signature, "TCP_AOKEYNOTFOUND": Signature, "TCP_AOFAILURE": Signature,
 
-	"TCP_RFC7323_PAWS": Stamp, "TCP_RFC7323_TSECR": Stamp, "TCP_INVALID_END_SEQUENCE": Stamp, "TCP_INVALID_ACK_SEQUENCE": Stamp, "TCP_MINTTL": Stamp,
+	"TCP_RFC7323_PAWS": Stamp, "TCP_RFC7323_TSECR": Stamp, "TCP_INVALID_ACK_SEQUENCE": Stamp, "TCP_MINTTL": Stamp,
 }
 
 // KindOf returns the kind of a reason; Other for one that is not known.
@@ -98,7 +100,7 @@ var kindWords = [numKinds]words{
 		"See which it is: bpftool net show, in that namespace."},
 	Buffer: {"the receiving socket on this host has no room for them",
 		"Find out why the receiving process does not read (its Recv-Q in ss -tn); where it does, raise net.ipv4.tcp_rmem's third figure or" +
-			" its SO_RCVBUF."},
+			" its SO_RCVBUF. Where mem in /proc/net/sockstat comes near net.ipv4.tcp_mem, all of TCP is short of memory."},
 	Backlog: {"they come faster than the receiving process on this host lets go of its socket",
 		"Let the receiver read in larger pieces, or pace the sender (fq, SO_MAX_PACING_RATE); a larger net.ipv4.tcp_rmem lets more wait."},
 	Memory: {"the kernel of this host has no memory for them",

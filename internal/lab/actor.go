@@ -23,12 +23,14 @@ const actorVar = "TCPTRACE_LAB_ACTOR"
 
 // A duty is what a story asks of an actor.
 type duty struct {
-	Part  string         `json:"part"`
-	Addr  netip.AddrPort `json:"addr"`           // to listen on, or to connect to
-	Count int            `json:"count,omitzero"` // connections to make, or at most to accept; 0: any number
-	Spare int            `json:"spare,omitzero"` // starver: connections that it cannot accept
-	Queue int            `json:"queue,omitzero"` // listen()'s backlog; 0: backlog
-	Limit time.Duration  `json:"limit"`          // the actor's life ends after this long, whatever happens
+	Part  string           `json:"part"`
+	Addr  netip.AddrPort   `json:"addr"`            // to listen on, or to connect to
+	Count int              `json:"count,omitzero"`  // connections to make, or at most to accept; 0: any number
+	Spare int              `json:"spare,omitzero"`  // starver: connections that it cannot accept
+	Queue int              `json:"queue,omitzero"`  // listen()'s backlog; 0: backlog
+	Peers []netip.AddrPort `json:"peers,omitempty"` // crier: to connect to
+	Port  int              `json:"port,omitzero"`   // crier: the first of its local ports
+	Limit time.Duration    `json:"limit"`           // the actor's life ends after this long, whatever happens
 }
 
 // A report is one line that an actor writes on its standard output. Exactly
@@ -115,6 +117,7 @@ func parts() map[string]func(context.Context, *actor) error {
 		"idle":       func(ctx context.Context, a *actor) error { return a.prefork("idler") },
 		"idler":      playIdler,
 		"opener":     playOpener,
+		"crier":      playCrier,
 		"leaker":     playExiter,
 		"starver":    playStarver,
 		"sleeper":    playSleeper,

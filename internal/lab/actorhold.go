@@ -4,6 +4,7 @@ package lab
 
 import (
 	"context"
+	"net/netip"
 	"os"
 )
 
@@ -84,7 +85,7 @@ func playOpener(ctx context.Context, a *actor) error {
 	truths := make([]TruthConn, a.duty.Count)
 	for i := range sockets {
 		var err error
-		if sockets[i], truths[i], err = a.open(); err != nil {
+		if sockets[i], truths[i], err = a.open(0, a.duty.Addr); err != nil {
 			return err
 		}
 		a.tell(&report{Conn: &truths[i]})
@@ -100,15 +101,21 @@ func playOpener(ctx context.Context, a *actor) error {
 	return nil
 }
 
-// open makes one connection, on which both ends have spoken.
-func (a *actor) open() (*socket, TruthConn, error) {
+// open makes one connection, from a port if that is not 0, on which both ends
+// have spoken.
+func (a *actor) open(port uint16, to netip.AddrPort) (*socket, TruthConn, error) {
 	ctx := context.Background()
 	truth := TruthConn{ClientPID: os.Getpid(), ClientComm: a.comm}
-	k, err := openSocket(a.duty.Addr.Addr().Is6())
+	k, err := openSocket(to.Addr().Is6())
 	if err != nil {
 		return nil, truth, err
 	}
-	if err := k.connect(ctx, a.duty.Addr); err != nil {
+	if port != 0 {
+		if err := k.bind(netip.AddrPortFrom(anywhere(to.Addr().Is6()), port)); err != nil {
+			return nil, truth, err
+		}
+	}
+	if err := k.connect(ctx, to); err != nil {
 		return nil, truth, err
 	}
 	if truth.Client, err = k.local(); err != nil {

@@ -11,7 +11,7 @@ import (
 // by the others.
 func findingStories() []Story {
 	return slices.Concat(leakStories(), stuckStories(), portStories(), queueStories(),
-		floodStories(), peerStories(), healthyStories())
+		floodStories(), peerStories(), healthyStories(), firewallStories())
 }
 
 // found, ours and theirs do nothing in a story without a rule.

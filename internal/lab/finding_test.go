@@ -36,6 +36,8 @@ var charges = map[string]charge{
 	"refused":            {rule: "connect-refused", count: 23, failures: []string{"ECONNREFUSED connect"}, failed: []int{23}},
 	"syn-unanswered":     {rule: "connect-timeout", count: 23, failures: []string{"ETIMEDOUT connect"}, failed: []int{23}},
 
+	"syn-firewalled": {rule: "connect-timeout", count: 23, failures: []string{"ETIMEDOUT connect"}, failed: []int{23}},
+
 	"close-wait-leak":    {rule: "close-wait-leak", count: 23, comm: "lab-leaker"},
 	"fd-exhaustion":      {rule: "fd-exhaustion", count: 7, comm: "lab-starver", failures: []string{"EMFILE accept"}, failed: []int{7}},
 	"fin-wait1-stuck":    {rule: "fin-wait1-stuck", count: 23},

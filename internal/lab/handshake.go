@@ -128,6 +128,11 @@ func (st *stage) fails(ctx context.Context, pr *pair, want unix.Errno, end strin
 
 func playUnanswered(ctx context.Context, st *stage) error {
 	st.net.wire.setRule(func(*wire, segment) {})
+	return st.unanswered(ctx)
+}
+
+// unanswered has all clients connect to where nothing answers, and give up.
+func (st *stage) unanswered(ctx context.Context) error {
 	pairs, begun, err := st.beginAll()
 	if err != nil {
 		return err

@@ -16,7 +16,7 @@ import (
 // stormStories send as many segments again as the machine can, for benchmarks:
 // how many is left to it, so Stories does not list them.
 func stormStories() []Story {
-	return []Story{{
+	return append(append(scopeStories(), receiverStory()), []Story{{
 		Name: "retransmit-storm",
 		Doc: "the server is gone and comes back, again and again, for hold: the clients send again what they said," +
 			" every 4 ms at first (tcp_rto_min_us, tcp_thin_linear_timeouts)",
@@ -50,7 +50,7 @@ func stormStories() []Story {
 		MaxHold:  20 * time.Second,
 		together: true,
 		play:     playResetStorm,
-	}}
+	}}...)
 }
 
 // outage is how long the server is gone at a time: nine timeouts, six of them

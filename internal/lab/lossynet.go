@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A filter drops packets that reach a namespace, before its TCP sees them:
-// what is dropped as it leaves would be an error for the sender.
+// A filter drops packets that reach a namespace, before its TCP sees them, if
+// not told otherwise: what is dropped as it leaves is an error for the sender.
 type packetFilter struct {
 	conn  *nftables.Conn
 	table *nftables.Table
@@ -21,6 +21,10 @@ type packetFilter struct {
 
 // newPacketFilter makes a filter that drops nothing.
 func newPacketFilter(ns *namespace) (*packetFilter, error) {
+	return newPacketFilterAt(ns, nftables.ChainHookPrerouting)
+}
+
+func newPacketFilterAt(ns *namespace, hook *nftables.ChainHook) (*packetFilter, error) {
 	conn, err := nftables.New(nftables.WithNetNSFd(ns.fd))
 	if err != nil {
 		return nil, fmt.Errorf("open nftables of %s: %w", ns.role, err)
@@ -28,8 +32,8 @@ func newPacketFilter(ns *namespace) (*packetFilter, error) {
 	f := &packetFilter{conn: conn}
 	f.table = conn.AddTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: "lab"})
 	f.chain = conn.AddChain(&nftables.Chain{
-		Name: "arriving", Table: f.table, Type: nftables.ChainTypeFilter,
-		Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityRaw,
+		Name: "lossy", Table: f.table, Type: nftables.ChainTypeFilter,
+		Hooknum: hook, Priority: nftables.ChainPriorityRaw,
 	})
 	return f, nil
 }

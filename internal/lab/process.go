@@ -180,6 +180,9 @@ func (c *TruthConn) learn(from *TruthConn) {
 			*v.to = *v.from
 		}
 	}
+	if from.Server.IsValid() {
+		c.Server = from.Server
+	}
 	if from.ClientCookie != 0 {
 		c.ClientCookie, c.ClientComm = from.ClientCookie, from.ClientComm
 	}

@@ -82,6 +82,12 @@ var expectations = map[string]expectation{
 		},
 		client: tcp.SynSent,
 	},
+	"syn-firewalled": {
+		counts: func(n uint64) counts {
+			return counts{"ActiveOpens": n, "AttemptFails": n, "TCPAbortOnTimeout": n}
+		},
+		client: tcp.SynSent,
+	},
 	"slow-handshake": {counts: plain, heldByChance: true, cause: "netns_exit"},
 	"reset-in-handshake": {
 		counts: func(n uint64) counts {
