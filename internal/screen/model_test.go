@@ -3,6 +3,7 @@ package screen
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -269,3 +270,17 @@ func TestModel_ForgetsWhatIsNotSaid(t *testing.T) {
 
 var _ Trace = (*host)(nil)
 var _ conn.Handler = (*host)(nil).quiet
+
+// A minute is drawn whole, however few cells there are for it.
+func TestSpark(t *testing.T) {
+	minute := make([]int32, historySeconds)
+	minute[0], minute[31], minute[59] = 2, 8, 1
+	for cells, want := range map[int]string{6: "▂▁▁█▁▂", 1: "█", 0: "", 60: "▂" + strings.Repeat("▁", 30) + "█" + strings.Repeat("▁", 27) + "▂"} {
+		if got := spark(minute, cells, false); got != want {
+			t.Errorf("in %d cells: %q, want %q", cells, got, want)
+		}
+	}
+	if got, want := spark([]int32{3, 0, 7}, 20, true), strings.Repeat(" ", 19)+"@"; got != want {
+		t.Errorf("three seconds: %q, want %q", got, want)
+	}
+}

@@ -166,20 +166,31 @@ func named(name, text string, width int) []string {
 	return lines
 }
 
-// spark draws the last cells of some figures, against the greatest of all.
+// spark draws a minute of figures, one a second, the last at the right end, in at
+// most so many cells: where a cell stands for several seconds, the greatest of
+// them. The height is against the greatest of all.
 func spark(past []int32, cells int, ascii bool) string {
 	levels := []rune("▁▂▃▄▅▆▇█")
 	if ascii {
 		levels = []rune("_.-=+*#@")
 	}
+	cells = max(0, min(cells, historySeconds))
 	most := int32(1)
 	for _, n := range past {
 		most = max(most, n)
 	}
-	past = past[max(0, len(past)-cells):]
 	var b strings.Builder
-	b.WriteString(strings.Repeat(" ", cells-len(past)))
-	for _, n := range past {
+	for i := range cells {
+		from := i*historySeconds/cells - (historySeconds - len(past))
+		to := (i+1)*historySeconds/cells - (historySeconds - len(past))
+		if to <= 0 {
+			b.WriteByte(' ')
+			continue
+		}
+		n := int32(0)
+		for _, x := range past[max(from, 0):to] {
+			n = max(n, x)
+		}
 		at := 0
 		if n > 0 {
 			at = max(1, int(int64(n)*int64(len(levels)-1)/int64(most)))
