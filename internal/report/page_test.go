@@ -9,7 +9,9 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -348,5 +350,59 @@ func BenchmarkPage(b *testing.B) {
 		if err := Write(io.Discard, c.Page(facts)); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// luminance is that of WCAG 2, of a colour such as #1b1f24.
+func luminance(t *testing.T, color string) float64 {
+	t.Helper()
+	var rgb [3]int
+	if _, err := fmt.Sscanf(color, "#%02x%02x%02x", &rgb[0], &rgb[1], &rgb[2]); err != nil {
+		t.Fatalf("%s: %v", color, err)
+	}
+	sum := 0.0
+	for i, weight := range []float64{0.2126, 0.7152, 0.0722} {
+		v := float64(rgb[i]) / 255
+		if v <= 0.03928 {
+			v /= 12.92
+		} else {
+			v = math.Pow((v+0.055)/1.055, 2.4)
+		}
+		sum += weight * v
+	}
+	return sum
+}
+
+// Letters have a contrast of 4.5 at least, and the colours of states one of 3,
+// with what is behind them, by day and by night (WCAG 2, 1.4.3 and 1.4.11).
+func TestPage_Contrast(t *testing.T) {
+	modes := regexp.MustCompile(`(?s):root \{(.*?)\}`).FindAllStringSubmatch(pageCSS, 2)
+	states := regexp.MustCompile(`--c: (#\w{6})`).FindAllStringSubmatch(pageCSS, -1)
+	if len(modes) != 2 || len(states) != 10 {
+		t.Fatalf("%d modes, %d states", len(modes), len(states))
+	}
+	for _, mode := range modes {
+		colors := map[string]string{}
+		for _, c := range regexp.MustCompile(`--([a-z-]+): (#\w{6})`).FindAllStringSubmatch(mode[1], -1) {
+			colors[c[1]] = c[2]
+		}
+		check := func(a, b string, least float64) {
+			low, high := luminance(t, a), luminance(t, b)
+			if ratio := (max(low, high) + 0.05) / (min(low, high) + 0.05); ratio < least {
+				t.Errorf("%s on %s has a contrast of %.2f, less than %v", a, b, ratio, least)
+			}
+		}
+		for _, back := range []string{"bg", "card"} {
+			for _, ink := range []string{"ink", "soft", "link", "critical", "warning"} {
+				check(colors[ink], colors[back], 4.5)
+			}
+		}
+		for _, level := range []string{"critical", "warning", "info", "ok"} {
+			check(colors[level], colors[level+"-bg"], 4.5)
+		}
+		for _, s := range states {
+			check(s[1], colors["bg"], 3)
+		}
+		check(colors["rst"], colors["bg"], 3)
 	}
 }
