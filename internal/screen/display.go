@@ -123,7 +123,8 @@ func (d *Display) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 
 // View returns the picture, which is drawn again only if something has changed.
 func (d *Display) View() tea.View {
-	if d.dirty {
+	// What does not answer the question is left as it is, until the answer comes.
+	if d.dirty && (d.view == nil || d.help || d.answered()) {
 		d.content = d.draw()
 		d.dirty = false
 	}

@@ -249,11 +249,11 @@ func (d *Display) reveal() {
 	d.clampTop(d.before+d.docRows, d.room)
 }
 
-// hidden reports whether the selected row is not in the picture: there is much
-// text above.
+// hidden reports whether the selected row is not in the picture because there is
+// much text above the rows.
 func (d *Display) hidden() bool {
 	at := d.before + d.selected
-	return at < d.top || at >= d.top+d.room
+	return d.before > 0 && (at < d.top || at >= d.top+d.room)
 }
 
 func (d *Display) clampTop(lines, room int) { d.top = max(0, min(d.top, lines-room)) }

@@ -1,7 +1,9 @@
 package screen
 
 import (
+	"net/netip"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -219,5 +221,29 @@ func TestPictures_AllSizes(t *testing.T) {
 		if keys == "?" {
 			h.key("x")
 		}
+	}
+}
+
+// Esc goes back to the row that it was in a long list, too.
+func TestKeys_BackInALongList(t *testing.T) {
+	h := newHost(t, 80, 24)
+	for i := range 40 {
+		x := story.NewSocket(uint64(i+1), "10.0.0.1:1001", "10.9.8.7:443")
+		x.Local = netip.AddrPortFrom(x.Local.Addr(), uint16(1001+i))
+		h.tell(x.Connect(s*time.Duration(i+1), ms, story.Task(1, "x")))
+	}
+	h.key("2")
+	for range 20 {
+		h.key("down")
+	}
+	for i := range 5 {
+		h.display.Update(keyCodes["enter"])
+		h.display.View()
+		h.look()
+		h.display.Update(keyCodes["esc"])
+		h.display.View() // before there is an answer
+		h.look()
+		h.wants(strconv.Itoa(21+i)+" of 40", ":"+strconv.Itoa(1021+i)+" ")
+		h.key("down")
 	}
 }
