@@ -42,13 +42,17 @@ var finWait2Stuck = Rule{
 	More:   "tcptrace snapshot --pid PID --state FIN_WAIT2",
 	Limits: "An orphan that is older than the trace looks like a half-close; where tcp_fin_timeout is above 60 s every orphan does.",
 	begin: func(e *Engine, r *Rule) watcher {
-		return newStuck(e, r, tcp.FinWait2, finWait2After, func(s *stay) string {
-			if s.orphan || s.ranOut {
-				return orphanWord
-			}
-			return halfCloseWord
-		}, describeFinWait2Stuck)
+		return newStuck(e, r, tcp.FinWait2, finWait2After, finWait2Word, describeFinWait2Stuck).moves(finWait2Word)
 	},
+}
+
+// finWait2Word tells an orphan from a half-close, which becomes an orphan where
+// the process closes.
+func finWait2Word(s *stay) string {
+	if s.orphan || s.ranOut {
+		return orphanWord
+	}
+	return halfCloseWord
 }
 
 func describeFinWait2Stuck(e *Engine, x *entry[held], f *Finding) {

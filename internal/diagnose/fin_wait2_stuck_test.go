@@ -52,6 +52,22 @@ var finWait2StuckCases = []ruleCase{{
 	want:    []string{"warning 23 shop"},
 	says:    []string{"orphans in FIN_WAIT2, 23 ended by tcp_fin_timeout"},
 }, {
+	name: "half-closes of which the process closes three, which tcp_fin_timeout ends",
+	events: each(23, func(i int, client, _ story.Socket) []event.Event {
+		life := half(client, 1*s, false)
+		if i >= 3 {
+			return life
+		}
+		begin := client.TimeWait(20*s, tcp.FinWait2)
+		begin[0].New = tcp.FinWait2
+		end := client.TimeWaitEnd(23*s, event.CauseExpired)
+		end.Old = tcp.FinWait2
+		return story.Join(life, begin, end)
+	}),
+	until: 25 * s,
+	want:  []string{"warning 23 shop", "info 3 shop"},
+	says:  []string{"23 connections half-closed", "20 now"},
+}, {
 	name:   "a few orphans",
 	events: expiring(3), until: 6 * s,
 	want: []string{"info 3 shop"},

@@ -101,6 +101,9 @@ type stays struct {
 	// to none.
 	due func(*stay) *entry[held]
 
+	// moved, if set, reports whether a stay is not its cause's any more.
+	moved func(*stay) bool
+
 	// ended is the cause of the last stay that was over; whoever wants it sets
 	// it to nil before.
 	ended *entry[held]
@@ -149,6 +152,11 @@ func (x *stays) enter(c *conn.Change) {
 	s.owner, s.role = x.e.ownerOf(c.Conn), c.Conn.Role
 	s.local, s.remote = c.Conn.Local, c.Conn.Remote
 	s.orphan = s.orphan || c.Kind == conn.Orphaned
+	if s.entry != nil && x.moved != nil && x.moved(s) {
+		x.part(s, c.Time)
+		s.entry = nil
+		x.pending.push(s)
+	}
 }
 
 func (x *stays) retransmitted(c *conn.Change) {
@@ -181,18 +189,23 @@ func (x *stays) leave(c *conn.Change) {
 		}
 	}
 	if s.entry != nil {
-		h := &s.entry.data
-		h.stays.remove(s)
-		h.now--
-		h.longest = max(h.longest, length)
+		x.part(s, c.Time)
 		if s.ranOut {
-			h.ranOut++
+			s.entry.data.ranOut++
 		}
-		x.e.touch(&s.entry.cause)
 		x.ended = s.entry
 	}
 	s.newer = x.free
 	x.free = s
+}
+
+// part takes s out of those that its cause has now.
+func (x *stays) part(s *stay, now event.Time) {
+	h := &s.entry.data
+	h.stays.remove(s)
+	h.now--
+	h.longest = max(h.longest, now.Sub(s.begin))
+	x.e.touch(&s.entry.cause)
 }
 
 // count makes s one of its cause's.
@@ -279,6 +292,12 @@ func newStuck(
 		}
 		return x
 	})
+	return w
+}
+
+// moves has w follow stays from one word's cause to another's.
+func (w *stuck) moves(word func(*stay) string) *stuck {
+	w.stays.moved = func(s *stay) bool { return word(s) != s.entry.key.word }
 	return w
 }
 
