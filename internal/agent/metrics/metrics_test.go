@@ -199,7 +199,7 @@ func sum(t *testing.T, m *Metrics, name string) (total float64) {
 }
 
 func TestMetrics_NeverMoreSeriesThanTheBudget(t *testing.T) {
-	const connections = 10007
+	const connections = 2003
 	for _, h := range []Histograms{Both, Native, Classic} {
 		t.Run(string(h), func(t *testing.T) {
 			o := options()
