@@ -71,7 +71,7 @@ func readEnds(ctx context.Context, set *recording.Set) (*joined, error) {
 			t := trace.New(trace.Options{Now: r.Now})
 			r.OnBatch = t.Batch
 			_, errs[i] = t.Run(ctx, r, ends)
-			hosts[i] = join.Host{Name: safeName(r), Ends: ends.Ends}
+			hosts[i] = join.Host{Name: safeName(r), Clock: r.Clock(), Ends: ends.Ends}
 		})
 	}
 	running.Wait()

@@ -22,7 +22,7 @@ type timelineCommand struct {
 }
 
 func newTimeline() *cobra.Command {
-	t := &timelineCommand{rows: defaultRows, live: live{every: true}}
+	t := &timelineCommand{rows: defaultRows, live: live{every: true, joins: true}}
 	cmd := &cobra.Command{
 		Use:   "timeline [flags]",
 		Short: "Draw the states of connections against time, grouped by process",
@@ -47,6 +47,9 @@ seen is drawn once.
 The table of a process says for each state how many stays of its connections are over
 (COUNT; behind "+" those whose begin was not seen), how long they took, and how
 many are in it NOW, with the LONGEST of these and its connection.
+
+With --from of several hosts, the connections that they have in common are drawn once
+more, both ends one above the other; docs/hosts.md says how they are found.
 
 With -o json, a line of type "timeline" for each connection that ended, and at the
 end for those still open: the fields of "connection", and
@@ -92,6 +95,9 @@ func (t *timelineCommand) run(cmd *cobra.Command) error {
 		return t.files.beside(sink, &t.live, clock, t.been.States)
 	})
 	if err != nil {
+		return err
+	}
+	if err := t.drawEnds(cmd.OutOrStdout()); err != nil {
 		return err
 	}
 	if err := t.files.commit(cmd.ErrOrStderr(), summary); err != nil {

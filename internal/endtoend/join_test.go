@@ -348,6 +348,32 @@ func TestJoin_NAT(t *testing.T) {
 	}
 	t.Logf("%d pairs, %d right, %d ambiguous; the clocks differ by %v within %v", len(got.Pairs), right, ambiguous, got.Offset, got.Within)
 	explained(t, web, db, server)
+	drawn(t, web, db, server)
+}
+
+// drawn checks that both ends of the connection that was reset are drawn one above
+// the other, at the same place of the axis.
+func drawn(t *testing.T, web, db string, server int) {
+	t.Helper()
+	out, err := exec.Command(binary, "timeline", "--from", web, "--from", db, "--ascii", "--rows", "2").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, ends, ok := strings.Cut(string(out), "\nBoth ends of 503 connections: web-1 above, db-1 below\n")
+	lines := strings.Split(ends, "\n")
+	if !ok || len(lines) != 6 {
+		t.Fatalf("both ends are not drawn: %s", out)
+	}
+	if want := fmt.Sprintf("/%d on db-1", server); !strings.HasSuffix(lines[1], want) || !strings.Contains(lines[1], " on web-1 and ") {
+		t.Errorf("the line is %q, want it to name both, %s", lines[1], want)
+	}
+	if !strings.Contains(lines[2], "->198.18.2.2:8080") || !strings.HasSuffix(lines[2], "reset_received") && !strings.HasSuffix(lines[2], "rst recv") {
+		t.Errorf("the client's end is %q", lines[2])
+	}
+	if !strings.Contains(lines[3], ":8080<-198.18.2.1:") || !strings.HasSuffix(lines[3], "reset_sent") && !strings.HasSuffix(lines[3], "rst sent") {
+		t.Errorf("the server's end is %q", lines[3])
+	}
+	t.Log(strings.Join(lines, "\n"))
 }
 
 // explained checks what "tcptrace why" says of the RST.

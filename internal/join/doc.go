@@ -12,6 +12,7 @@ package join
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
@@ -40,8 +41,8 @@ type End struct {
 	ResetInferred bool
 	Owner         conn.Owner
 	Closer        conn.Owner
-	Actor         event.Task // who caused the RST that it sent
-	Spans         []conn.Span
+	Actor         event.Task      // who caused the RST that it sent
+	Conn          conn.Connection // all of it
 }
 
 // A Collector gathers the ends of one host.
@@ -71,8 +72,9 @@ func (l *Collector) Show(c *conn.Change) bool {
 		HasCounters: n.HasCounters, Sent: n.Counters.BytesSent, Received: n.Counters.BytesReceived,
 		Result: n.End, ResetCause: n.ResetCause, ResetInferred: n.ResetInferred,
 		Owner: n.Owner, Closer: n.Closer, Actor: l.actors[n.ID],
-		Spans: append([]conn.Span(nil), n.Spans...),
+		Conn: *n,
 	}
+	e.Conn.Spans = slices.Clone(n.Spans)
 	delete(l.actors, n.ID)
 	acked, known := n.BytesAcked()
 	e.Acked, e.HasCounters = acked, e.HasCounters && known

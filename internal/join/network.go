@@ -12,8 +12,9 @@ import (
 
 // A Host is a recorded host with the ends that it knows of.
 type Host struct {
-	Name string // fit to be shown
-	Ends []End
+	Name  string // fit to be shown
+	Clock event.Clock
+	Ends  []End
 }
 
 // A Link is what two hosts have in common.
