@@ -6,11 +6,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/tcptrace/tcptrace/internal/diagnose"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/recording"
 	reports "github.com/tcptrace/tcptrace/internal/report"
-	"github.com/tcptrace/tcptrace/internal/sysctl"
 	"github.com/tcptrace/tcptrace/internal/trace"
 )
 
@@ -21,7 +19,7 @@ type reportCommand struct {
 }
 
 func newReport() *cobra.Command {
-	r := &reportCommand{live: live{every: true}}
+	r := &reportCommand{live: live{every: true, joins: true}}
 	cmd := &cobra.Command{
 		Use:   "report [flags] FILE.html",
 		Short: "Write one page to attach to an incident: findings, timelines, tables",
@@ -81,20 +79,17 @@ func (r *reportCommand) run(cmd *cobra.Command, path string) error {
 		return err
 	}
 	defer file.abandon()
-	settings, err := sysctl.NewReader(diagnose.Sysctls())
-	if err == nil {
-		defer settings.Close()
+	known, err := newDiagnosis(&r.live, false)
+	if err != nil {
+		return err
 	}
-	look := &processes{}
-	defer look.Close()
+	defer known.close()
 	r.probe.Errors = !r.noCalls
 	var sheets []*reportSink
 	summary, err := r.live.run(cmd, func(_ io.Writer, clock event.Clock) trace.Sink {
 		s := newReportSink(&r.live, clock)
-		s.facts.Settings = r.settings(settings)
-		s.collector = reports.NewCollector(reports.Options{
-			Engine: diagnose.New(diagnose.Options{Settings: s.facts.Settings, Processes: r.processes(look)}),
-		})
+		s.facts.Settings = r.settings(known.settings)
+		s.collector = reports.NewCollector(reports.Options{Engine: known.engine(&r.live), Explain: r.explainer()})
 		sheets = append(sheets, s)
 		return s
 	})

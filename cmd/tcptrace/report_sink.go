@@ -101,17 +101,6 @@ func (l *live) settings(host *sysctl.Reader) diagnose.Settings {
 	return nil
 }
 
-// processes returns what tells of the processes of what is shown.
-func (l *live) processes(host *processes) diagnose.Processes {
-	switch {
-	case l.playing != nil:
-		return l.playing
-	case l.capture != nil:
-		return l.capture.survey
-	}
-	return host
-}
-
 // writeSheets writes the page, of one host or several, and puts the file in its
 // place. broken is why the trace ended early, or nil. It returns a verdict for
 // each host.

@@ -31,6 +31,11 @@ func (c *Collector) Page(facts Facts) *Page {
 	if c.engine != nil {
 		b.page.HasFindings = true
 		b.findings = c.engine.Findings()
+		for i := range b.findings {
+			if c.explain != nil {
+				c.explain(&b.findings[i])
+			}
+		}
 	}
 	all := c.connections()
 	b.chosen = pick(all, b.findings, c.last, facts.Limits.Connections)

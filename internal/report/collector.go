@@ -26,6 +26,9 @@ type Options struct {
 	// Engine finds what is wrong; without one the page has no findings.
 	Engine *diagnose.Engine
 
+	// Explain, if set, adds to a finding what other hosts know of it.
+	Explain func(*diagnose.Finding)
+
 	// States selects connections that have been in one of these. Empty selects
 	// all. The states over time count all.
 	States []tcp.State
@@ -35,7 +38,8 @@ type Options struct {
 // connection. It is not safe for concurrent use.
 type Collector struct {
 	engine    *diagnose.Engine // nil: no findings are wanted
-	selects   bool             // by states
+	explain   func(*diagnose.Finding)
+	selects   bool // by states
 	timelines *timeline.Collector
 	rescued   []*timeline.Connection
 	history   *population.History
@@ -48,7 +52,7 @@ type Collector struct {
 
 // NewCollector returns a Collector that has seen nothing.
 func NewCollector(o Options) *Collector {
-	c := &Collector{engine: o.Engine, selects: len(o.States) > 0, history: population.NewHistory(instants), tally: newTally()}
+	c := &Collector{engine: o.Engine, explain: o.Explain, selects: len(o.States) > 0, history: population.NewHistory(instants), tally: newTally()}
 	c.timelines = timeline.NewCollector(timeline.Options{MaxConnections: maxKept, States: o.States, Dropped: c.rescue})
 	return c
 }

@@ -55,13 +55,17 @@ func bounded(d time.Duration, bound conn.Bound) string {
 	return "?"
 }
 
-// process names a process as name/pid, and "" where it is not known.
+// process names a process as name/pid, with its host where that is another, and "" where it is not known.
 func process(t *event.Task) string {
 	if !t.Known() {
 		return ""
 	}
 	name, _, _ := bytes.Cut(t.Comm[:], []byte{0})
-	return render.Safe(string(name)) + "/" + strconv.FormatUint(uint64(t.PID), 10)
+	words := render.Safe(string(name)) + "/" + strconv.FormatUint(uint64(t.PID), 10)
+	if t.Label != nil && t.Label.Host != "" {
+		words += " on " + safe(t.Label.Host)
+	}
+	return words
 }
 
 // where says in short where a process runs.
