@@ -59,7 +59,7 @@ func numbers(figure any) (all []int) {
 }
 
 // A leak names the descriptors that leak, all of them and no other, as it
-// arises and at the end, and how old the oldest is.
+// arises and at the end, how old the oldest is, and the code that accepted them.
 func TestWhy_Descriptors(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it lasts several seconds")
@@ -74,7 +74,7 @@ func TestWhy_Descriptors(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		tr = start(t, in, "why", "-o", "json", "--duration", "20s", netns)
+		tr = start(t, in, "why", "--stacks", "-o", "json", "--duration", "20s", netns)
 		in.Close()
 		told, leaks = nil, bufio.NewScanner(out)
 	}
@@ -97,6 +97,7 @@ func TestWhy_Descriptors(t *testing.T) {
 		if n := f.Evidence["fd_count"]; n != 7.0 || age < 5e9 || f.Process.PID != server {
 			t.Errorf("%v descriptors of process %d, for %v ns", n, f.Process.PID, age)
 		}
+		f.checkStack(t, "accept", "(*socket).accept", "(*actor).accept", "playExiter")
 	}
 }
 
