@@ -194,3 +194,43 @@ func TestRecord_DiskFull(t *testing.T) {
 		t.Errorf("%d connections are readable; it says: %s", n, stderr)
 	}
 }
+
+// --since-finding writes nothing until there is a finding, and then what led to
+// it.
+func TestRecord_SinceFinding(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a leak shows after 5 s")
+	}
+	var healthy, leak string
+	for _, test := range []struct {
+		story string
+		path  *string
+		hold  time.Duration
+	}{{"client-close", &healthy, 0}, {"close-wait", &leak, 8 * time.Second}} {
+		var recorder *tracer
+		params := lab.Params{Hold: test.hold, Over: func(*lab.Truth) error {
+			if status := recorder.interrupt(); status != 0 {
+				t.Errorf("%s: exit status %d, want 0", test.story, status)
+			}
+			return nil
+		}}
+		play(t, test.story, params, func(netns string) {
+			*test.path = filepath.Join(t.TempDir(), "found")
+			recorder = start(t, nil, "record", "--since-finding", netns, *test.path)
+		})
+		want := "nothing was written: there was no finding"
+		if test.hold > 0 {
+			want = "tcptrace: close-wait-leak: writing " + *test.path
+		}
+		if got := recorder.stderr.String(); !strings.Contains(got, want) {
+			t.Errorf("%s: it says %q, want %q", test.story, got, want)
+		}
+	}
+	if _, err := os.Stat(healthy); !os.IsNotExist(err) {
+		t.Errorf("there is a recording of what is well: %v", err)
+	}
+	stdout, _ := replay(t, leak, "conns", "-o", "json", "--open")
+	if got := strings.Count(stdout, `"complete":true`); got != 2*n {
+		t.Errorf("%d connections are known from their begin, want %d: both ends", got, 2*n)
+	}
+}
