@@ -173,8 +173,8 @@ func (s *agentSettings) again() (*agentSettings, error) {
 // agent returns what the agent makes of the settings.
 func (s *agentSettings) agent() (agent.Settings, error) {
 	o := s.otlp
-	o.Version = version()
-	o.Host, _ = os.Hostname() // "" where there is none
+	o.Version = strings.Fields(version())[1] // of "tcptrace VERSION go..."
+	o.Host, _ = os.Hostname()                // "" where there is none
 	o.HostID = hostID()
 	o.Headers = map[string]string{}
 	for _, h := range s.headers {
