@@ -113,5 +113,9 @@ const (
 
 	colDescriptors // a process, how many it has, and of each the descriptor
 
+	// Since version 1 was first used, added at the end:
+
+	colLabelHost // of a new label, a string
+
 	numColumns
 )

@@ -258,6 +258,7 @@ func (b *block) newLabel(l *event.Label) {
 	for _, s := range []*string{&l.Container, &l.Runtime, &l.Unit, &l.PodUID, &l.Cgroup, &l.Exe, &l.Cmdline} {
 		b.string(colLabel, s)
 	}
+	b.string(colLabelHost, &l.Host)
 }
 
 // intern returns the one label with these contents: a process that is named in
