@@ -8,6 +8,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/drop"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/storm"
+	"github.com/tcptrace/tcptrace/internal/tcp"
 )
 
 const (
@@ -75,9 +76,13 @@ type stormFacts struct {
 }
 
 func (w *stormWatcher) change(c *conn.Change) {
-	if c.Kind == conn.Dropped {
+	switch {
+	case c.Kind == conn.Dropped:
 		w.dropped(c.Event)
 		return
+	case c.Kind == conn.Transition && c.New == tcp.Established:
+		// Asked for before it is needed: a storm has no time to find out.
+		w.e.device(c.Conn.ID.NetNS, c.Conn.Local.Addr().Unmap())
 	}
 	w.storm.Add(c)
 }

@@ -124,7 +124,6 @@ func TestWhy_Stories(t *testing.T) {
 		{"syn-unanswered", lab.Params{}, []string{"warning connect-timeout 23 client"}},
 		{"connect-scan", lab.Params{}, []string{"warning connect-scan 23 client"}},
 		{"dead-peer-keepalive", lab.Params{}, []string{"warning dead-peer 23 both"}},
-		{"dead-peer-idle", stuck, []string{"info dead-peer 23 both", "warning reset-after-close 23 both", "info reset-by-peer 23 both"}},
 		{"dead-peer-retransmit", lab.Params{}, []string{"warning dead-peer 23 both"}},
 		{"reset-unread", lab.Params{}, []string{"warning reset-unread-data 23 both", "info reset-by-peer 23 both"}},
 		{"reset-linger", lab.Params{}, []string{"warning reset-linger 23 both", "info reset-by-peer 23 both"}},

@@ -42,6 +42,7 @@ func scopeStories() []Story {
 			Most:     200,
 			together: true,
 			cast:     true,
+			sysctls:  [][2]string{unhurt},
 			play:     plan.run,
 		}
 	}

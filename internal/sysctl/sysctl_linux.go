@@ -19,6 +19,9 @@ import (
 const (
 	// fresh is how long values are believed.
 	fresh = 10 * time.Second
+	// retry is how long a namespace is believed to be gone: one that is found by
+	// its processes may have to wait for the next look at these.
+	retry = 100 * time.Millisecond
 	// maxNamespaces bounds those that are remembered.
 	maxNamespaces = 1024
 )
@@ -74,10 +77,14 @@ func (r *Reader) values(netns uint32) values {
 	if ok && time.Since(v.at) <= fresh {
 		return v
 	}
-	if now, err := r.read(netns); err == nil {
+	now, err := r.read(netns)
+	if err == nil {
 		v = now
 	}
 	v.at = time.Now()
+	if err != nil {
+		v.at = v.at.Add(retry - fresh)
+	}
 	if len(r.known) >= maxNamespaces {
 		clear(r.known)
 	}
