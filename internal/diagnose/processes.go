@@ -55,3 +55,20 @@ func (e *Engine) addDescriptors(c *cause, f *Finding) {
 		v.count("fd_count", int64(c.fdCount))
 	}
 }
+
+// holds tells which sockets are a cause's now.
+func (x *stays) holds(of *entry[held]) func(event.ID) bool {
+	return func(id event.ID) bool {
+		s := x.all[id]
+		return s != nil && s.entry == of
+	}
+}
+
+// sockets yields those that are in the state for too long, the oldest first.
+func (h *held) sockets(yield func(event.ID) bool) {
+	for s := h.stays.head; s != nil; s = s.newer {
+		if !yield(s.id) {
+			return
+		}
+	}
+}

@@ -69,15 +69,6 @@ type held struct {
 	locals      tally[netip.AddrPort] // a server's address, or a client's destination
 }
 
-// sockets yields those that are in the state for too long, the oldest first.
-func (h *held) sockets(yield func(event.ID) bool) {
-	for s := h.stays.head; s != nil; s = s.newer {
-		if !yield(s.id) {
-			return
-		}
-	}
-}
-
 // age returns how long the longest stay is, or was.
 func (h *held) age(now event.Time) time.Duration {
 	longest := h.longest
@@ -230,14 +221,6 @@ func (x *stays) count(s *stay) {
 		h.locals.add(s.local)
 	}
 	s.entry.note(x.e, s.id, s.begin)
-}
-
-// holds tells which sockets are a cause's now.
-func (x *stays) holds(of *entry[held]) func(event.ID) bool {
-	return func(id event.ID) bool {
-		s := x.all[id]
-		return s != nil && s.entry == of
-	}
 }
 
 // tick finds the stays that have become too long.
