@@ -31,10 +31,13 @@ func (m *costMeter) look() screen.Cost {
 	}
 	now, cpu := time.Now(), time.Duration(use.Utime.Nano()+use.Stime.Nano())
 	told := m.events()
-	_, bpf := m.source.RunTime()
+	var bpf time.Duration
+	if on, err := os.ReadFile("/proc/sys/kernel/bpf_stats_enabled"); err == nil && on[0] == '1' {
+		_, bpf = m.source.RunTime()
+	}
 	if d := now.Sub(m.at); !m.at.IsZero() && d > 0 {
 		c.CPU = float64(cpu-m.cpu) / float64(d)
-		if n := told - m.told; n > 0 && bpf > m.bpf {
+		if n := told - m.told; n > 0 && m.bpf > 0 && bpf > m.bpf {
 			c.BPF = (bpf - m.bpf) / time.Duration(n)
 		}
 	}

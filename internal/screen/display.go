@@ -28,8 +28,12 @@ type DisplayOptions struct {
 	Filter  *Selection
 }
 
-// pollEvery is how often a Display looks for a new View.
-const pollEvery = 100 * time.Millisecond
+// A Display looks for an answer every pollFast, and else for a new View every
+// pollEvery.
+const (
+	pollFast  = 80 * time.Millisecond
+	pollEvery = 400 * time.Millisecond
+)
 
 // A Display is the terminal's side: a bubbletea model.
 type Display struct {
@@ -83,6 +87,9 @@ type order struct {
 // polled asks a Display to look for a new View.
 type polled struct{}
 
+// answered asks it to look for the answer to a question.
+type answered struct{}
+
 func newDisplay(options DisplayOptions, s *shared) *Display {
 	d := &Display{options: options, shared: s, dirty: true, moved: true}
 	d.orders[options.Tab] = order{options.Sort, options.Reverse}
@@ -92,16 +99,25 @@ func newDisplay(options DisplayOptions, s *shared) *Display {
 }
 
 // Init begins to look for Views.
-func (d *Display) Init() tea.Cmd { return poll() }
+func (d *Display) Init() tea.Cmd { return poll(pollFast) }
 
-func poll() tea.Cmd { return tea.Tick(pollEvery, func(time.Time) tea.Msg { return polled{} }) }
+func poll(after time.Duration) tea.Cmd {
+	return tea.Tick(after, func(time.Time) tea.Msg { return polled{} })
+}
 
 // Update takes in a key, a size, or that it is time to look for a View.
 func (d *Display) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	switch msg := msg.(type) {
 	case polled:
 		d.look()
-		return d, poll()
+		if d.view == nil {
+			return d, poll(pollFast)
+		}
+		return d, poll(pollEvery)
+	case answered:
+		if d.look(); !d.answered() {
+			return d, tea.Tick(pollFast, func(time.Time) tea.Msg { return answered{} })
+		}
 	case tea.WindowSizeMsg:
 		d.width, d.height = msg.Width, msg.Height
 		d.moved, d.dirty = true, true
@@ -111,6 +127,9 @@ func (d *Display) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		if d.press(msg) {
 			d.quitting = true
 			return d, tea.Quit
+		}
+		if d.view != nil && !d.answered() {
+			return d, tea.Tick(pollFast, func(time.Time) tea.Msg { return answered{} })
 		}
 	case tea.PasteMsg:
 		if d.typing {

@@ -59,7 +59,7 @@ type Screen struct {
 // may be nil.
 type Hooks struct {
 	Now  func() event.Time // the clock of the events
-	Cost func() Cost       // what tcptrace takes; asked every two seconds
+	Cost func() Cost       // what tcptrace takes; asked every five seconds
 	Note func() string     // what the header is to say of the run
 
 	// Record begins a recording, or ends the one under way: Note then says so.
@@ -96,7 +96,7 @@ func (s *Screen) Attach(t Trace) { s.model.Attach(t) }
 func (s *Screen) Start(ctx context.Context, t Terminal) {
 	options := []tea.ProgramOption{
 		tea.WithInput(t.In), tea.WithOutput(t.Out), tea.WithContext(ctx),
-		tea.WithoutSignalHandler(), tea.WithFPS(20),
+		tea.WithoutSignalHandler(), tea.WithFPS(10),
 	}
 	if t.Env != nil {
 		options = append(options, tea.WithEnvironment(t.Env))
@@ -191,7 +191,7 @@ func (s *Screen) ask(q *Query, now event.Time) {
 			s.model.Queues(queues, at)
 		}
 	}
-	if s.hooks.Cost != nil && (s.looked == 0 || now.Sub(s.looked) >= 2*time.Second) {
+	if s.hooks.Cost != nil && (s.looked == 0 || now.Sub(s.looked) >= 5*time.Second || now.Sub(s.model.begun) < 5*time.Second && now.Sub(s.looked) >= time.Second) {
 		s.looked = now
 		s.cost = s.hooks.Cost()
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/diagnose"
+	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/render"
 	"github.com/tcptrace/tcptrace/internal/tcp"
 )
@@ -308,9 +309,17 @@ func (v *View) resetTable() *table {
 			{render.Process(&t.Owner.Task, w[3]), plain}, {roleWord(t.Key.Role), faint},
 			{cutLeft(addrName(t), w[5]), plain}, {portName(t), plain},
 			{number(t.Count, w[7]), bold}, {perSecond(t.PerSecond), plain},
-			{render.Process(by, w[9]), plain},
+			{doneBy(t, by, w[9]), plain},
 		}
 	}, "no reset")
+}
+
+// doneBy names the process that caused a RST.
+func doneBy(t *Trouble, by *event.Task, width int) string {
+	if by.Known() && by.PID == t.Owner.Task.PID {
+		return "itself"
+	}
+	return render.Process(by, width)
 }
 
 func causeName(t *Trouble) string {
