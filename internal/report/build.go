@@ -1,13 +1,9 @@
 package report
 
 import (
-	"cmp"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
-	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/diagnose"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/tcp"
@@ -288,24 +284,3 @@ func (b *builder) finding(f *diagnose.Finding) finding {
 }
 
 func rowID(row int) string { return "c" + string(appendNumber(nil, float64(row), 0)) }
-
-// sortedParties returns parties, those with most connections first.
-func sortedParties[K comparable](m map[K]*party) []*party {
-	return slices.SortedFunc(maps.Values(m), func(a, b *party) int {
-		return cmp.Or(
-			-cmp.Compare(a.connections, b.connections), cmp.Compare(a.owner.Task.PID, b.owner.Task.PID),
-			a.peer.Compare(b.peer),
-		)
-	})
-}
-
-// outcome says how a connection ended, or in which state it is.
-func outcome(c *conn.Connection) string {
-	if c.Closed == 0 {
-		return "open, " + c.State.String()
-	}
-	if c.End == conn.EndUnknown {
-		return "unseen"
-	}
-	return strings.ReplaceAll(c.End.String(), "_", " ")
-}

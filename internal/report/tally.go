@@ -173,3 +173,13 @@ func (t *tally) namespaces() []uint32 {
 		return cmp.Or(-cmp.Compare(t.spaces[a], t.spaces[b]), cmp.Compare(a, b))
 	})
 }
+
+// sortedParties returns parties, those with most connections first.
+func sortedParties[K comparable](m map[K]*party) []*party {
+	return slices.SortedFunc(maps.Values(m), func(a, b *party) int {
+		return cmp.Or(
+			-cmp.Compare(a.connections, b.connections), cmp.Compare(a.owner.Task.PID, b.owner.Task.PID),
+			a.peer.Compare(b.peer),
+		)
+	})
+}

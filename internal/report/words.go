@@ -207,3 +207,14 @@ func value(f *diagnose.Figure) string {
 	}
 	return safe(f.Word)
 }
+
+// outcome says how a connection ended, or in which state it is.
+func outcome(c *conn.Connection) string {
+	if c.Closed == 0 {
+		return "open, " + c.State.String()
+	}
+	if c.End == conn.EndUnknown {
+		return "unseen"
+	}
+	return strings.ReplaceAll(c.End.String(), "_", " ")
+}
