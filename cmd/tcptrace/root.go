@@ -30,7 +30,7 @@ It needs root, or the capabilities CAP_BPF and CAP_PERFMON.`,
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(flagError)
 	cobra.EnableCommandSorting = false
-	root.AddCommand(newWatch(), newConns(), newTimeline(), newWhy(), newSnapshot(), newRecord(), newReport(), newExport(), newAgent(), newAssert(), newAudit(), newDoctor(), newVersion())
+	root.AddCommand(newWatch(), newConns(), newTimeline(), newWhy(), newSnapshot(), newRecord(), newReport(), newExport(), newDiff(), newAgent(), newAssert(), newAudit(), newDoctor(), newVersion())
 	root.InitDefaultHelpFlag()
 	root.SetHelpCommand(newHelp(root))
 	root.InitDefaultHelpCmd()
