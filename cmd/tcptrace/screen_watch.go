@@ -55,6 +55,8 @@ func (w *watch) start() (tab screen.Tab, selection *screen.Selection, err error)
 	switch {
 	case w.view != "":
 		tab, err = screen.ParseTab(w.view)
+	case slices.Contains(w.filter.Kinds, filter.KindFinding):
+		tab = screen.Findings
 	case slices.Contains(w.filter.Kinds, filter.KindReset):
 		tab = screen.Resets
 	case slices.Contains(w.filter.Kinds, filter.KindRetransmit):
