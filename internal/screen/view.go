@@ -123,9 +123,7 @@ func (m *Model) Refresh(q Query, b *Body) *View {
 		Query: q, Now: m.now, Ran: m.now.Sub(m.since), Body: b,
 		EventsPerSecond: m.pace.perSecond, Lost: m.lost, Open: m.entries.len, States: m.history.strip(),
 	}
-	for i := range m.found {
-		v.Found[i] = m.found[i]
-	}
+	v.Found = m.found
 	return v
 }
 
