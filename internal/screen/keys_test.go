@@ -210,8 +210,8 @@ func TestPictures_AllSizes(t *testing.T) {
 	for _, keys := range []string{"1", "2", "3", "4", "5", "6", "7", "1 enter", "2 enter", "3 enter", "4 enter", "5 enter", "6 enter", "7 enter", "?"} {
 		h.key(strings.Fields(keys)...)
 		empty.key(strings.Fields(keys)...)
-		for width := 1; width < 320; width += 1 + width/4 {
-			for height := 1; height < 80; height += 1 + height/3 {
+		for width := 1; width < 320; width += 1 + width/2 {
+			for height := 1; height < 80; height += 1 + height/2 {
 				h.resize(width, height)
 				h.text()
 				empty.resize(width, height)
