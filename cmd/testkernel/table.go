@@ -252,7 +252,7 @@ func (m *matrix) skips(b *strings.Builder, columns []column) {
 
 // costs compares what the ways of seeing minisockets take.
 func (m *matrix) costs(b *strings.Builder) {
-	b.WriteString("\n## What each way costs\n\nWhat all BPF programs together take for a connection that is opened, used and closed (`BenchmarkHooks`, 200 a second).\nUnder emulation only the ratio tells something; where TIME_WAIT ends by itself and for a host's other timers, which\ntimers look at too, it is higher.\n\n")
+	b.WriteString("\n## What each way costs\n\nWhat all BPF programs together took for a connection that is opened, used and closed (`BenchmarkHooks`, 200 a second):\none measurement each, of an emulated machine, on a host with other work and beside the tests that take a minute. It\nshows the order of magnitude, and not which of the two costs less.\n\n")
 	row(b, "kernel", "fentry", "timers", "timers / fentry")
 	row(b, "---", "---:", "---:", "---:")
 	for _, r := range m.results {
