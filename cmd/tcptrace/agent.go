@@ -84,6 +84,10 @@ func runAgent(cmd *cobra.Command, s *agentSettings) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends it at once
+	// From before anybody is told that it runs: the signal would end it else.
+	s.hangups = make(chan os.Signal, 1)
+	signal.Notify(s.hangups, syscall.SIGHUP)
+	defer signal.Stop(s.hangups)
 	return s.trace(ctx, a, server, stderr)
 }
 
@@ -177,14 +181,11 @@ func (s *agentSettings) began(a *agent.Agent, server *agent.Server, stderr io.Wr
 
 // reloads reads the configuration again at each SIGHUP.
 func (s *agentSettings) reloads(ctx context.Context, a *agent.Agent, stderr io.Writer) {
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	defer signal.Stop(hangups)
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-hangups:
+		case <-s.hangups:
 		}
 		a.Reloading()
 		if fixed, err := s.reload(ctx, a); err != nil {

@@ -29,6 +29,7 @@ type agentSettings struct {
 	failedCalls, measure      bool
 	otlp                      export.Options
 	headers                   []string
+	hangups                   chan os.Signal
 
 	flags *pflag.FlagSet // all of them
 	given []setting      // on the command line, in order

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -127,9 +128,12 @@ type natNetwork struct {
 	inode          map[string]string
 }
 
+// natNetworks counts them: each has names of its own.
+var natNetworks atomic.Int32
+
 func newNATNetwork(t *testing.T) *natNetwork {
 	t.Helper()
-	base := fmt.Sprintf("ttnat%d", os.Getpid())
+	base := fmt.Sprintf("ttnat%d-%d", os.Getpid(), natNetworks.Add(1))
 	n := &natNetwork{client: base + "c", server: base + "s", inode: map[string]string{}}
 	router := base + "r"
 	ip := lookup(t, "ip")

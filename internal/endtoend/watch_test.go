@@ -94,7 +94,7 @@ func TestWatch_InterruptedText(t *testing.T) {
 		return nil
 	}}
 	play(t, "half-close", params, func(netns string) { tr = start(t, nil, "watch", "--plain", netns) })
-	if want := "46 still open: 23 FIN_WAIT2, 23 CLOSE_WAIT\n"; !strings.HasPrefix(tr.stderr.String(), want) {
+	if want := "46 still open: 23 FIN_WAIT2, 23 CLOSE_WAIT\n"; !strings.HasPrefix(withoutHost(tr.stderr.String()), want) {
 		t.Errorf("standard error %q, want it to begin with %q", tr.stderr.String(), want)
 	}
 	lines := strings.Split(strings.TrimSuffix(tr.stdout.String(), "\n"), "\n")
@@ -146,7 +146,7 @@ func TestWatch_ReaderGoesAway(t *testing.T) {
 	if status := tr.wait(); status != 0 {
 		t.Errorf("exit status %d, want 0", status)
 	}
-	if got := tr.stderr.String(); got != "" {
+	if got := withoutHost(tr.stderr.String()); got != "" {
 		t.Errorf("it says %q, want nothing", got)
 	}
 }

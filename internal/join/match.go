@@ -131,7 +131,10 @@ func sample(all []End) (some []*End) {
 	return some
 }
 
-// densest returns the range that most of the intervals cover, and how many.
+// densest returns the range that at least half as many intervals cover as cover
+// their densest point, around it, and how many cover that. The densest point
+// alone would promise too much: a time stamp is taken some µs after the packet,
+// which moves each interval by as much.
 func densest(intervals [][2]int64) (low, high int64, votes int) {
 	lows, highs := make([]int64, len(intervals)), make([]int64, len(intervals))
 	for i, v := range intervals {
@@ -139,20 +142,38 @@ func densest(intervals [][2]int64) (low, high int64, votes int) {
 	}
 	slices.Sort(lows)
 	slices.Sort(highs)
-	open := 0
-	for i, j := 0, 0; i < len(lows); {
-		if lows[i] <= highs[j] {
+	type step struct {
+		at    int64
+		cover int // from here to the next step
+	}
+	steps := make([]step, 0, 2*len(intervals))
+	open, peak := 0, 0
+	for i, j := 0, 0; j < len(highs); {
+		at := highs[j]
+		if i < len(lows) && lows[i] <= at {
+			at = lows[i]
 			open++
-			if open > votes {
-				votes, low, high = open, lows[i], highs[j]
-			}
 			i++
 		} else {
 			open--
 			j++
 		}
+		steps = append(steps, step{at, open})
+		if open > votes {
+			votes, peak = open, len(steps)-1
+		}
 	}
-	return low, high, votes
+	if votes == 0 {
+		return 0, 0, 0
+	}
+	from, to := peak, peak+1
+	for from > 0 && 2*steps[from-1].cover >= votes {
+		from--
+	}
+	for 2*steps[to].cover >= votes {
+		to++
+	}
+	return steps[from].at, steps[to].at, votes
 }
 
 func covering(intervals [][2]int64, low, high int64) (n int) {
@@ -177,10 +198,34 @@ func agree(client, server *End) bool {
 		client.Acked <= server.Received && server.Acked <= client.Received
 }
 
+// fit reports whether two ends may tell of one connection's end. A segment that
+// is lost can make them differ all the same.
+func fit(one, other conn.End) bool {
+	switch {
+	case one == conn.EndUnknown || other == conn.EndUnknown:
+		return true
+	case one == conn.EndResetSent || other == conn.EndResetSent:
+		return one == conn.EndResetReceived || other == conn.EndResetReceived || one == other
+	}
+	return one == other
+}
+
+// before orders what is false before what is true.
+func before(x, y bool) int {
+	switch {
+	case x == y:
+		return 0
+	case x:
+		return -1
+	}
+	return 1
+}
+
 // A candidate is a pair that may be one.
 type candidate struct {
 	a, b int
 	tier int   // 0: the same addresses, 1: the same port of the client, 2: neither
+	odd  bool  // the two do not say the same of how it ended
 	cost int64 // how far the handshakes are from what the clocks say
 	fits bool  // the clocks allow it without slack
 }
@@ -189,12 +234,12 @@ type candidate struct {
 func (m *matcher) pair() {
 	all := m.candidates()
 	slices.SortFunc(all, func(x, y candidate) int {
-		return cmp.Or(cmp.Compare(x.tier, y.tier), cmp.Compare(x.cost, y.cost), cmp.Compare(x.a, y.a), cmp.Compare(x.b, y.b))
+		return cmp.Or(cmp.Compare(x.tier, y.tier), before(y.odd, x.odd), cmp.Compare(x.cost, y.cost), cmp.Compare(x.a, y.a), cmp.Compare(x.b, y.b))
 	})
 	takenA, takenB := make([]bool, len(m.a)), make([]bool, len(m.b))
 	fitting := make([]int, len(m.a)) // candidates that neither the clocks nor the bytes exclude
 	for _, c := range all {
-		if c.tier == 2 && c.fits {
+		if c.tier == 2 && c.fits && !c.odd {
 			fitting[c.a]++
 		}
 	}
@@ -204,7 +249,7 @@ func (m *matcher) pair() {
 		}
 		takenA[c.a], takenB[c.b] = true, true
 		m.result.Pairs = append(m.result.Pairs, Pair{
-			A: c.a, B: c.b, Translated: !same(&m.a[c.a], &m.b[c.b]), Ambiguous: c.tier == 2 && fitting[c.a] > 1,
+			A: c.a, B: c.b, Translated: !same(&m.a[c.a], &m.b[c.b]), Ambiguous: c.tier == 2 && (c.odd || fitting[c.a] > 1),
 		})
 	}
 	slices.SortFunc(m.result.Pairs, func(x, y Pair) int { return cmp.Compare(m.a[x.A].Begin, m.a[y.A].Begin) })
@@ -300,7 +345,11 @@ func (m *matcher) translated(i, j int, x, y *End) (candidate, bool) {
 	if !ok || low > m.high+slack || high < m.low-slack {
 		return candidate{}, false
 	}
-	c := candidate{a: i, b: j, tier: 2, cost: abs(low + (high-low)/2 - int64(m.result.Offset)), fits: low <= m.high && high >= m.low}
+	c := candidate{
+		a: i, b: j, tier: 2, odd: !fit(client.Result, server.Result),
+		cost: abs(low + (high-low)/2 - int64(m.result.Offset)),
+		fits: low <= m.high && high >= m.low,
+	}
 	if client.Local.Port() == server.Remote.Port() {
 		c.tier = 1
 	}

@@ -337,7 +337,11 @@ func joined(t *testing.T, params lab.Params, begun func(*lab.Truth, *tracing)) (
 		}
 		return err
 	}
+	plays := 0
 	lab.Unshielded(t.Logf, func() {
+		if plays++; plays > patience {
+			params.N = few
+		}
 		truth = play(t, "idle", params)
 		seen = tr.end()
 	})
