@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -218,6 +219,7 @@ func TestAudit_EveryStory(t *testing.T) {
 			var tr *tracer
 			var status chan int
 			var over chan struct{}
+			var plays sync.WaitGroup // all: the story may be played again
 			params := lab.Params{Over: func(*lab.Truth) error {
 				close(over)
 				return nil
@@ -227,15 +229,16 @@ func TestAudit_EveryStory(t *testing.T) {
 				over = traffic
 				tracer := start(t, nil, "audit", "-o", "json", netns)
 				tr, status = tracer, ended
-				go func() {
+				plays.Go(func() {
 					<-traffic
 					untilGone(keepers)
 					ended <- tracer.interrupt()
 					for _, k := range keepers {
 						close(k.release)
 					}
-				}()
+				})
 			})
+			plays.Wait()
 			if got := <-status; got != 0 {
 				t.Errorf("exit status %d, want 0: %s", got, tr.stderr.String())
 			}
