@@ -1,6 +1,7 @@
 package screen
 
 import (
+	"container/list"
 	"math"
 	"net/netip"
 	"time"
@@ -32,8 +33,7 @@ type group struct {
 	drops    uint64      // by the sockets, as the kernel counts
 	dropsSet bool
 
-	older, newer *group // among the idle
-	idle         bool
+	idle *list.Element // of groups.idle; nil while somebody is in it
 }
 
 // A groupKey tells groups of one kind apart.
@@ -47,13 +47,15 @@ type groupKey struct {
 // groups keeps groups of one kind. Above the bound those make room that nobody
 // is in, the longest idle first. Where all are in use, what is new shares one.
 type groups struct {
-	byKey          map[groupKey]*group
-	max            int
-	oldest, newest *group // of the idle
-	others         *group // nil until it is needed
+	byKey  map[groupKey]*group
+	max    int
+	idle   *list.List // of *group, the longest idle first
+	others *group     // nil until it is needed
 }
 
-func newGroups(most int) groups { return groups{byKey: map[groupKey]*group{}, max: most} }
+func newGroups(most int) groups {
+	return groups{byKey: map[groupKey]*group{}, max: most, idle: list.New()}
+}
 
 // get returns the group of a key.
 func (x *groups) get(k groupKey) *group {
@@ -62,13 +64,14 @@ func (x *groups) get(k groupKey) *group {
 		return g
 	}
 	if len(x.byKey) >= x.max {
-		if x.oldest == nil {
+		oldest := x.idle.Front()
+		if oldest == nil {
 			if x.others == nil {
 				x.others = &group{}
 			}
 			return x.others
 		}
-		old := x.oldest
+		old := oldest.Value.(*group)
 		x.busy(old)
 		delete(x.byKey, old.key)
 		*old = group{}
@@ -85,7 +88,7 @@ func (x *groups) get(k groupKey) *group {
 // enter counts one more in state s.
 func (x *groups) enter(g *group, s tcp.State) {
 	g.states[s]++
-	if g.open++; g.idle {
+	if g.open++; g.idle != nil {
 		x.busy(g)
 	}
 }
@@ -99,31 +102,14 @@ func (x *groups) leave(g *group, s tcp.State) {
 }
 
 func (x *groups) rest(g *group) {
-	if g == x.others || g.idle {
-		return
+	if g != x.others && g.idle == nil {
+		g.idle = x.idle.PushBack(g)
 	}
-	g.idle = true
-	g.older, g.newer = x.newest, nil
-	if x.newest != nil {
-		x.newest.newer = g
-	} else {
-		x.oldest = g
-	}
-	x.newest = g
 }
 
 func (x *groups) busy(g *group) {
-	if g.older != nil {
-		g.older.newer = g.newer
-	} else {
-		x.oldest = g.newer
-	}
-	if g.newer != nil {
-		g.newer.older = g.older
-	} else {
-		x.newest = g.older
-	}
-	g.older, g.newer, g.idle = nil, nil, false
+	x.idle.Remove(g.idle)
+	g.idle = nil
 }
 
 // A rate is how many of something there were a second, of late: each counts

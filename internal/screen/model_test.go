@@ -63,7 +63,7 @@ func TestModel_ForgetsWhatHasEnded(t *testing.T) {
 			h.wantStates(map[tcp.State]int{})
 			for kind, x := range map[string]*groups{"processes": &h.model.processes, "peers": &h.model.peers, "listeners": &h.model.listeners} {
 				for _, g := range x.byKey {
-					if g.open != 0 || g.states != [tcp.NumStates]int32{} || !g.idle {
+					if g.open != 0 || g.states != [tcp.NumStates]int32{} || g.idle == nil {
 						t.Errorf("%s: %+v is not empty", kind, g.key)
 					}
 				}
