@@ -46,13 +46,13 @@ type Display struct {
 	past   []place
 	orders [NumTabs]order
 
-	selected int  // row
-	chosen   any  // the key of that row, which it keeps as others come and go
-	top      int  // first line of the body that is shown
-	moved    bool // the selection was: it is to be in the picture
-	docRows  int  // rows that can be selected
-	before   int  // lines before them
-	room     int  // lines that there is room for
+	selected int   // row
+	chosen   Focus // what names that row, which it keeps as others come and go
+	top      int   // first line of the body that is shown
+	moved    bool  // the selection was: it is to be in the picture
+	docRows  int   // rows that can be selected
+	before   int   // lines before them
+	room     int   // lines that there is room for
 
 	needs   []int // what the columns of a list need
 	needsOf Query // the list: Tab and Focus
@@ -74,7 +74,7 @@ type Display struct {
 type place struct {
 	query    Query
 	selected int
-	chosen   any
+	chosen   Focus
 	top      int
 }
 
@@ -169,16 +169,16 @@ func (d *Display) look() {
 
 // follow finds the selected row again.
 func (d *Display) follow() {
-	if d.chosen == nil {
+	if d.chosen.Kind == OnList {
 		d.remember()
 		return
 	}
 	t := d.view.table()
-	if d.selected < t.len && t.key(d.selected) == d.chosen {
+	if d.selected < t.len && t.focus(d.selected) == d.chosen {
 		return
 	}
 	for i := range t.len {
-		if t.key(i) == d.chosen {
+		if t.focus(i) == d.chosen {
 			if d.selected == 0 {
 				break // who is at the top stays there
 			}
@@ -192,12 +192,12 @@ func (d *Display) follow() {
 
 // remember notes which row is selected.
 func (d *Display) remember() {
-	d.chosen = nil
+	d.chosen = Focus{}
 	if d.view == nil {
 		return
 	}
 	if t := d.view.table(); d.selected < t.len {
-		d.chosen = t.key(d.selected)
+		d.chosen = t.focus(d.selected)
 	}
 }
 

@@ -45,7 +45,8 @@ func (d *Display) picture() []string {
 	lines := d.header(v, short)
 	lines = append(lines, d.strip(v, short)...)
 	lines = append(lines, d.tabs(v))
-	room := d.height - len(lines) - 1
+	footer := d.footer(v)
+	room := d.height - len(lines) - len(footer)
 	if room > 0 {
 		body := d.body(v, room)
 		for len(body) < room {
@@ -53,7 +54,10 @@ func (d *Display) picture() []string {
 		}
 		lines = append(lines, body[:room]...)
 	}
-	return append(lines, d.footer(v))
+	if over := len(lines) + len(footer) - d.height; over > 0 { // what is typed, or was asked for, is seen
+		lines = lines[:max(0, len(lines)-over)]
+	}
+	return append(lines, footer...)
 }
 
 // header says what is watched, and what that costs.
@@ -204,11 +208,30 @@ func (d *Display) body(v *View, room int) []string {
 		rows = d.drawRows(t, widths, from, to)
 	}
 	if len(text) == 0 { // the head of a list stays where it is
-		return append([]string{head}, rows...)
+		return append(append([]string{head}, rows...), d.preview(v, room-1-len(rows))...)
 	}
 	all := append(append(text, head), make([]string, from)...)
 	all = append(all, rows...)
 	return all[min(d.top, len(all)):min(d.top+max(room, 0), len(all))]
+}
+
+// preview tells of the selected finding what its row has no room for, in the lines
+// that the rows leave.
+func (d *Display) preview(v *View, room int) []string {
+	const least = 4 // lines: a blank one, and what is wrong
+	if room < least || d.selected >= len(v.Findings) {
+		return nil
+	}
+	f := &v.Findings[d.selected]
+	lines := []string{""}
+	for _, part := range [...][2]string{{"what", f.Summary}, {"why", f.Cause}, {"do", f.Advice}} {
+		more := named(part[0], part[1], d.width)
+		if len(lines)+len(more) > room {
+			break
+		}
+		lines = append(lines, more...)
+	}
+	return lines
 }
 
 // widths lays out a table. As long as the list is the same, columns only grow.
@@ -258,20 +281,35 @@ func (d *Display) hidden() bool {
 
 func (d *Display) clampTop(lines, room int) { d.top = max(0, min(d.top, lines-room)) }
 
-// footer says which keys there are, or takes in a filter.
-func (d *Display) footer(v *View) string {
+// footer says which keys there are, takes in a filter, or says what was asked for,
+// whole.
+func (d *Display) footer(v *View) []string {
 	switch {
 	case d.typing:
-		line := "filter: " + render.Safe(d.input) + "_"
-		if d.inputError != "" {
-			line = fit(cut(line, d.width/2), min(len(line)+2, d.width/2)) + paint(alarm, d.inputError)
-		} else {
-			line += paint(faint, "   flags as on the command line; Enter applies, Esc leaves")
-		}
-		return cut(line, d.width)
+		return d.filterLines()
 	case d.said != "":
-		return paint(note, d.said)
+		return painted(note, wrap(d.said, d.width, 2))
 	}
+	return []string{d.keyLine(v)}
+}
+
+// filterLines are those in which a filter is typed; the end of a long one is seen.
+func (d *Display) filterLines() []string {
+	const name = "filter: "
+	line := name + lastColumns(render.Safe(d.input)+"_", d.width-len(name))
+	hint := "   flags as on the command line; Enter applies, Esc leaves"
+	if ansi.StringWidth(line)+len(hint) <= d.width {
+		line += paint(faint, hint)
+	}
+	var lines []string
+	if d.inputError != "" {
+		lines = painted(alarm, wrap(render.Safe(d.inputError), d.width, 2))
+	}
+	return append(lines, line)
+}
+
+// keyLine names keys, and says where in the rows the user is.
+func (d *Display) keyLine(v *View) string {
 	keys := "Enter opens  Esc back  / filter  s sort  p pause  w record  y command  ? help  q quit"
 	if v.Query.Focus.Kind == OnTimeline {
 		keys = "Enter its connections  Esc back  y command  ? help  q quit"

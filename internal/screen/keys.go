@@ -67,7 +67,7 @@ func (d *Display) open(t Tab) {
 // show asks for something else, and begins at its first row.
 func (d *Display) show(q Query) {
 	d.query = q
-	d.selected, d.chosen, d.top, d.moved = 0, nil, 0, false
+	d.selected, d.chosen, d.top, d.moved = 0, Focus{}, 0, false
 	d.ask()
 }
 

@@ -43,6 +43,14 @@ func paint(st style, s string) string {
 	return st.before + s + st.behind
 }
 
+// painted paints lines.
+func painted(st style, lines []string) []string {
+	for i := range lines {
+		lines[i] = paint(st, lines[i])
+	}
+	return lines
+}
+
 // stateStyles: green where all is well, cool while opening or closing by itself,
 // warm where somebody has to act.
 var stateStyles = [tcp.NumStates]style{

@@ -21,29 +21,45 @@ type cell struct {
 	style style
 }
 
-// A table is rows that the user can move in. Only the rows that are seen are
+// A table is rows that the user can move in. Only the cells that are seen are
 // spelled.
 type table struct {
 	columns []column
 	len     int
-	key     func(row int) any   // what names the row, to find it again
-	focus   func(row int) Focus // what Enter looks at; Kind OnList for nothing
-	// cells spells a row, each cell in at most so many columns; what has none is
-	// not shown.
-	cells func(row int, widths []int) []cell
-	empty string // what to say where there are no rows
+	focus   func(row int) Focus // what Enter looks at, and what names the row; Kind OnList for nothing
+	cell    func(row, column, width int) cell
+	empty   string // what to say where there are no rows
+}
+
+// A field is one column of a list of T, and what a row says in it. A cell that is
+// wider than width is cut.
+type field[T any] struct {
+	column
+	cell func(v *View, row *T, width int) cell
+}
+
+// tableOf makes a table of rows of v.
+func tableOf[T any](v *View, rows []T, fields []field[T], focus func(*T) Focus, empty string) *table {
+	columns := make([]column, len(fields))
+	for i := range fields {
+		columns[i] = fields[i].column
+	}
+	return &table{
+		columns: columns,
+		len:     len(rows),
+		focus:   func(row int) Focus { return focus(&rows[row]) },
+		cell:    func(row, column, width int) cell { return fields[column].cell(v, &rows[row], width) },
+		empty:   empty,
+	}
 }
 
 // measure widens what each column needs for some rows, and its title.
 func (t *table) measure(needs []int, from, to int) {
-	most := make([]int, len(t.columns))
 	for i := range t.columns {
-		most[i] = t.columns[i].most
+		most := t.columns[i].most
 		needs[i] = max(needs[i], len(t.columns[i].title))
-	}
-	for row := from; row < to; row++ {
-		for i, c := range t.cells(row, most) {
-			needs[i] = max(needs[i], min(ansi.StringWidth(c.text), most[i]))
+		for row := from; row < to && needs[i] < most; row++ {
+			needs[i] = max(needs[i], min(ansi.StringWidth(t.cell(row, i, most).text), most))
 		}
 	}
 }
@@ -103,15 +119,16 @@ func (t *table) head(widths []int) string {
 // too.
 func (t *table) row(i int, widths []int, selected bool) string {
 	var parts []string
-	for k, c := range t.cells(i, widths) {
-		if widths[k] == 0 {
+	for k, width := range widths {
+		if width == 0 {
 			continue
 		}
+		c := t.cell(i, k, width)
 		text := ""
 		if t.columns[k].right {
-			text = right(c.text, widths[k])
+			text = right(c.text, width)
 		} else {
-			text = fit(c.text, widths[k])
+			text = fit(c.text, width)
 		}
 		if !selected {
 			text = paint(c.style, text)

@@ -41,6 +41,15 @@ func cutLeft(s string, width int) string {
 	return "~" + s[n-width+1:]
 }
 
+// lastColumns cuts the begin of s, which has no escapes, so that it has at most
+// width columns.
+func lastColumns(s string, width int) string {
+	if over := ansi.StringWidth(s) - max(width, 1); over > 0 {
+		return ansi.TruncateLeft(s, over+1, "~")
+	}
+	return s
+}
+
 // right puts s at the right end of width columns.
 func right(s string, width int) string {
 	if n := ansi.StringWidth(s); n < width {
@@ -72,6 +81,14 @@ func number(n uint64, width int) string {
 // some spells n, and nothing where it is 0.
 func some(n uint64, width int) string {
 	if n == 0 {
+		return "-"
+	}
+	return number(n, width)
+}
+
+// known spells n where it is known.
+func known(n uint64, is bool, width int) string {
+	if !is {
 		return "-"
 	}
 	return number(n, width)
@@ -146,12 +163,16 @@ func wrap(text string, width, indent int) []string {
 	return append(lines, line)
 }
 
-// entry spells a named piece of text, its lines side by side with the name.
+// readable is as wide as prose is drawn: longer lines are hard to read.
+const readable = 110
+
+// named spells a named piece of text, its lines side by side with the name.
 func named(name, text string, width int) []string {
 	if text == "" {
 		return nil
 	}
 	const indent = 10
+	width = min(width, readable)
 	if width < 60 {
 		return wrap(name+": "+text, width, 2)
 	}
