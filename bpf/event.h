@@ -12,10 +12,10 @@
 #include "kernel.h"
 
 enum tt_kind {
-	TT_STATE = 1,	      // struct tt_transition
+	TT_STATE = 1,	      // struct tt_transition; out of SYN_SENT and SYN_RECV struct tt_handshake
 	TT_BOUND,	      // struct tt_head
 	TT_REQUEST_BEGIN,     // struct tt_head
-	TT_REQUEST_END,	      // struct tt_head
+	TT_REQUEST_END,	      // struct tt_request_end
 	TT_TIMEWAIT_BEGIN,    // struct tt_timewait_begin
 	TT_TIMEWAIT_FIN,      // struct tt_head
 	TT_TIMEWAIT_END,      // struct tt_timewait_end
@@ -95,6 +95,24 @@ struct tt_task {
 struct tt_transition {
 	struct tt_head head;
 	struct tt_task task;
+};
+
+// The sequence numbers of the two SYNs: ours and the peer's, which is not known
+// where its SYN has not come.
+struct tt_isn {
+	__u32 sent;
+	__u32 received;
+};
+
+// A transition that ends a full socket's part in a handshake.
+struct tt_handshake {
+	struct tt_transition transition;
+	struct tt_isn isn;
+};
+
+struct tt_request_end {
+	struct tt_head head;
+	struct tt_isn isn;
 };
 
 struct tt_timewait_begin {
@@ -227,6 +245,8 @@ struct tt_tally {
 _Static_assert(sizeof(struct tt_head) == 64, "one cache line");
 _Static_assert(sizeof(struct tt_task) == 32, "layout");
 _Static_assert(sizeof(struct tt_transition) == 96, "layout");
+_Static_assert(sizeof(struct tt_handshake) == 104, "layout");
+_Static_assert(sizeof(struct tt_request_end) == 72, "layout");
 _Static_assert(sizeof(struct tt_timewait_begin) == 72, "layout");
 _Static_assert(sizeof(struct tt_timewait_end) == 128, "layout");
 _Static_assert(sizeof(struct tt_retransmit) == 112, "layout");
@@ -245,6 +265,8 @@ struct tt_wire {
 	enum tt_flag flag;
 	enum tt_reset_fact fact;
 	struct tt_transition transition;
+	struct tt_handshake handshake;
+	struct tt_request_end request_end;
 	struct tt_timewait_begin timewait_begin;
 	struct tt_timewait_end timewait_end;
 	struct tt_retransmit retransmit;

@@ -230,6 +230,11 @@ struct request_sock {
 	struct timer_list rsk_timer;
 };
 
+struct tcp_request_sock {
+	__u32 snt_isn; // of the SYN-ACK
+	__u32 rcv_isn; // of the SYN
+};
+
 struct seq_file;
 
 struct bpf_iter_meta {

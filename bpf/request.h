@@ -22,6 +22,22 @@ static __always_inline bool read_request(struct tt_head *head, const struct requ
 	return true;
 }
 
+static __always_inline void read_request_isn(struct tt_isn *isn, const struct request_sock *req)
+{
+	isn->sent = BPF_CORE_READ((const struct tcp_request_sock *)req, snt_isn);
+	isn->received = BPF_CORE_READ((const struct tcp_request_sock *)req, rcv_isn);
+}
+
+static __always_inline void emit_request_end(const struct tt_request_end *end)
+{
+	struct tt_request_end *room = reserve(&end->head, sizeof(*room));
+
+	if (!room)
+		return;
+	room->isn = end->isn;
+	submit(room);
+}
+
 static __always_inline void request_begins(const struct request_sock *req)
 {
 	struct tt_head head = {
@@ -61,19 +77,22 @@ static __always_inline int request_armed(const struct request_sock *req, const s
 
 static __always_inline void request_dropped(const struct request_sock *req, __u8 cause)
 {
-	struct tt_head head = {
-		.time_ns = bpf_ktime_get_ns(),
-		.kind = TT_REQUEST_END,
-		.old_state = TCP_SYN_RECV,
-		.new_state = TCP_CLOSE,
-		.cause = cause,
+	struct tt_request_end end = {
+		.head = {
+			.time_ns = bpf_ktime_get_ns(),
+			.kind = TT_REQUEST_END,
+			.old_state = TCP_SYN_RECV,
+			.new_state = TCP_CLOSE,
+			.cause = cause,
+		},
 	};
 
-	if (!read_request(&head, req))
+	if (!read_request(&end.head, req))
 		return;
+	read_request_isn(&end.isn, req);
 	if (BPF_CORE_READ(req, num_retrans))
-		end_storm(&head);
-	emit_head(&head);
+		end_storm(&end.head);
+	emit_request_end(&end);
 }
 
 // Reports whether the socket is the request's child. A child that has taken its
@@ -109,18 +128,22 @@ static __always_inline int request_detached(const struct request_sock *req)
 static __always_inline int request_expires(const struct request_sock *req, const struct timer_list *timer)
 {
 	struct tt_moment *moment = this_moment();
+	struct tt_head *head;
 
 	if (!moment)
 		return 0;
 	moment->expiring_timer = 0;
-	__builtin_memset(&moment->expiring, 0, sizeof(moment->expiring));
-	moment->expiring.time_ns = bpf_ktime_get_ns();
-	moment->expiring.kind = TT_REQUEST_END;
-	moment->expiring.old_state = TCP_SYN_RECV;
-	moment->expiring.new_state = TCP_CLOSE;
-	moment->expiring.cause = TT_CAUSE_TIMEOUT;
-	if (read_request(&moment->expiring, req))
-		moment->expiring_timer = (__u64)timer;
+	head = &moment->expiring.head;
+	__builtin_memset(head, 0, sizeof(*head));
+	head->time_ns = bpf_ktime_get_ns();
+	head->kind = TT_REQUEST_END;
+	head->old_state = TCP_SYN_RECV;
+	head->new_state = TCP_CLOSE;
+	head->cause = TT_CAUSE_TIMEOUT;
+	if (!read_request(head, req))
+		return 0;
+	read_request_isn(&moment->expiring.isn, req);
+	moment->expiring_timer = (__u64)timer;
 	return 0;
 }
 
@@ -132,7 +155,7 @@ static __always_inline int timer_expired(const struct timer_list *timer)
 	if (!moment || moment->expiring_timer != (__u64)timer)
 		return 0;
 	moment->expiring_timer = 0;
-	emit_head(&moment->expiring);
+	emit_request_end(&moment->expiring);
 	return 0;
 }
 

@@ -135,16 +135,52 @@ static __always_inline bool read_identity(struct tt_head *head, const struct soc
 	return true;
 }
 
-static __always_inline void emit_transition(struct tt_head *head, bool process)
+static __always_inline void fill_transition(struct tt_transition *transition, bool process)
 {
-	struct tt_transition *transition = reserve(head, sizeof(*transition));
-
-	if (!transition)
-		return;
 	if (process)
 		read_task(&transition->task);
 	else
 		no_task(&transition->task);
+}
+
+// The kernel counts the bytes that are acknowledged, a connecting socket's SYN
+// among them, but not the SYN-ACK of one that a listener made: that has never
+// more of them than it sent. It counts those received from behind the peer's SYN.
+static __always_inline void read_isn(struct tt_isn *isn, __u8 state, const struct tcp_sock *tp)
+{
+	__u64 acked = peek(tp, bytes_acked);
+
+	isn->sent = peek(tp, snd_una) - (__u32)acked;
+	if (state == TCP_SYN_RECV && acked <= peek(tp, bytes_sent))
+		isn->sent--;
+	isn->received = peek(tp, rcv_nxt) - (__u32)peek(tp, bytes_received) - 1;
+}
+
+static __always_inline void emit_handshake(struct tt_head *head, const struct tcp_sock *tp,
+					   bool process)
+{
+	struct tt_handshake *handshake = reserve(head, sizeof(*handshake));
+
+	if (!handshake)
+		return;
+	fill_transition(&handshake->transition, process);
+	read_isn(&handshake->isn, head->old_state, tp);
+	submit(handshake);
+}
+
+static __always_inline void emit_transition(struct tt_head *head, const struct tcp_sock *tp,
+					    bool process)
+{
+	struct tt_transition *transition;
+
+	if (head->old_state == TCP_SYN_SENT || head->old_state == TCP_SYN_RECV) {
+		emit_handshake(head, tp, process);
+		return;
+	}
+	transition = reserve(head, sizeof(*transition));
+	if (!transition)
+		return;
+	fill_transition(transition, process);
 	submit(transition);
 }
 
@@ -208,7 +244,7 @@ static __always_inline int state_changed(const struct sock *sk, int old, int new
 		listener_opened(sk, &head);
 	else if (old == TCP_LISTEN)
 		listener_closed(sk);
-	emit_transition(&head, process);
+	emit_transition(&head, tp, process);
 	return 0;
 }
 

@@ -143,6 +143,11 @@ func (d *Decoder) decodeBody(raw []byte, head *TcptraceTtHead, ev *event.Event) 
 		if ok = read(raw, &body); ok && has(head, TcptraceTtFlagTT_F_PROCESS) {
 			ev.Task = task(&body.Task)
 		}
+		if endsHandshake(ev) {
+			var body TcptraceTtHandshake
+			ok = read(raw, &body)
+			ev.ISNs = isns(&body.Isn, ev)
+		}
 		switch {
 		case TcptraceTtCause(head.Cause) == TcptraceTtCauseTT_CAUSE_TWIN:
 			ev.Cause = event.CauseTwin
@@ -160,6 +165,10 @@ func (d *Decoder) decodeBody(raw []byte, head *TcptraceTtHead, ev *event.Event) 
 		}
 	case event.RequestEnd:
 		ev.Cause = requestCause(TcptraceTtCause(head.Cause))
+		var body TcptraceTtRequestEnd
+		if ok = read(raw, &body); ok {
+			ev.ISNs = isns(&body.Isn, ev)
+		}
 	case event.TimeWaitEnd:
 		var body TcptraceTtTimewaitEnd
 		if ok = read(raw, &body); ok {
@@ -218,6 +227,22 @@ func (d *Decoder) decodeBody(raw []byte, head *TcptraceTtHead, ev *event.Event) 
 func givesWay(ev *event.Event) bool {
 	return ev.Kind == event.State && ev.New == tcp.Close && ev.Err == 0 &&
 		(ev.Old == tcp.FinWait2 || ev.Old == tcp.Closing)
+}
+
+// endsHandshake reports whether ev is a full socket's last step in a handshake.
+func endsHandshake(ev *event.Event) bool {
+	return ev.Kind == event.State && (ev.Old == tcp.SynSent || ev.Old == tcp.SynRecv)
+}
+
+// isns returns the numbers that are known as a handshake ends: of a socket that
+// connects, the peer's only if its SYN was answered. In a simultaneous open, the
+// step to SYN_RECV comes before the kernel has taken note of that.
+func isns(isn *TcptraceTtIsn, ev *event.Event) event.ISNs {
+	known := event.ISNs{Sent: event.ISN{Seq: isn.Sent, Known: true}}
+	if ev.Old == tcp.SynRecv || ev.New == tcp.Established {
+		known.Received = event.ISN{Seq: isn.Received, Known: true}
+	}
+	return known
 }
 
 func requestCause(cause TcptraceTtCause) event.Cause {

@@ -317,12 +317,47 @@ func TestDecode_TimeWaitUnseen(t *testing.T) {
 
 // A child that is taken back is no end of its connection.
 func TestDecode_Twin(t *testing.T) {
-	record := TcptraceTtTransition{Head: headOf(TcptraceTtKindTT_STATE)}
-	record.Head.OldState, record.Head.NewState = uint8(tcp.SynRecv), uint8(tcp.Close)
-	record.Head.Cause = uint8(TcptraceTtCauseTT_CAUSE_TWIN)
+	var record TcptraceTtHandshake
+	record.Transition.Head = headOf(TcptraceTtKindTT_STATE)
+	record.Transition.Head.OldState, record.Transition.Head.NewState = uint8(tcp.SynRecv), uint8(tcp.Close)
+	record.Transition.Head.Cause = uint8(TcptraceTtCauseTT_CAUSE_TWIN)
 	decoder := testDecoder()
 	var got event.Event
 	if err := decoder.Decode(bytesOf(record), &got); err != nil || got.Cause != event.CauseTwin {
 		t.Errorf("cause %q, error %v; want twin", got.Cause, err)
 	}
+}
+
+// As a handshake ends, the initial sequence numbers are known: the peer's where its
+// SYN has come.
+func TestDecode_ISNs(t *testing.T) {
+	both := event.ISNs{Sent: event.ISN{Seq: 7, Known: true}, Received: event.ISN{Seq: 0, Known: true}}
+	ours := event.ISNs{Sent: both.Sent}
+	for _, step := range []struct {
+		from, to tcp.State
+		want     event.ISNs
+	}{
+		{tcp.SynSent, tcp.Established, both},
+		{tcp.SynRecv, tcp.Established, both},
+		{tcp.SynRecv, tcp.Close, both},
+		{tcp.SynSent, tcp.Close, ours},
+		{tcp.SynSent, tcp.SynRecv, ours},
+	} {
+		record := TcptraceTtHandshake{Isn: TcptraceTtIsn{Sent: 7}}
+		record.Transition.Head = headOf(TcptraceTtKindTT_STATE)
+		record.Transition.Head.OldState, record.Transition.Head.NewState = uint8(step.from), uint8(step.to)
+		want := eventOf(event.State)
+		want.Old, want.New, want.ISNs = step.from, step.to, step.want
+		expect(t, bytesOf(record), want)
+
+		var got event.Event
+		if err := testDecoder().Decode(bytesOf(record.Transition), &got); err == nil {
+			t.Errorf("%v -> %v: a record without the numbers is taken", step.from, step.to)
+		}
+	}
+	end := TcptraceTtRequestEnd{Head: headOf(TcptraceTtKindTT_REQUEST_END), Isn: TcptraceTtIsn{Sent: 7}}
+	end.Head.OldState, end.Head.NewState = uint8(tcp.SynRecv), uint8(tcp.Close)
+	want := eventOf(event.RequestEnd)
+	want.Old, want.New, want.ISNs = tcp.SynRecv, tcp.Close, both
+	expect(t, bytesOf(end), want)
 }

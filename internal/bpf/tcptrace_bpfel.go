@@ -122,6 +122,12 @@ const (
 	TcptraceTtFlagTT_F_OUTGOING     TcptraceTtFlag = 128
 )
 
+type TcptraceTtHandshake struct {
+	_          structs.HostLayout
+	Transition TcptraceTtTransition
+	Isn        TcptraceTtIsn
+}
+
 type TcptraceTtHead struct {
 	_          structs.HostLayout
 	TimeNs     uint64
@@ -138,6 +144,12 @@ type TcptraceTtHead struct {
 	Flags      uint8
 	Cause      uint8
 	Err        uint16
+}
+
+type TcptraceTtIsn struct {
+	_        structs.HostLayout
+	Sent     uint32
+	Received uint32
 }
 
 type TcptraceTtKind uint32
@@ -182,7 +194,7 @@ type TcptraceTtMoment struct {
 	Child         uint64
 	ChildUntil    uint64
 	ExpiringTimer uint64
-	Expiring      TcptraceTtHead
+	Expiring      TcptraceTtRequestEnd
 	AnsweredTimer uint64
 	AnsweredUntil uint64
 	Dropping      uint64
@@ -211,6 +223,12 @@ type TcptraceTtQueue struct {
 	Count  uint32
 	Syn    uint8
 	Pad    [3]uint8
+}
+
+type TcptraceTtRequestEnd struct {
+	_    structs.HostLayout
+	Head TcptraceTtHead
+	Isn  TcptraceTtIsn
 }
 
 type TcptraceTtReset struct {

@@ -161,6 +161,8 @@ type Connection struct {
 	ResetCause    ResetCause
 	ResetInferred bool
 
+	ISNs event.ISNs // known once the handshake is over, and was seen to be
+
 	Err         event.Errno // sk_err at the end
 	Counters    event.Counters
 	Retransmits [NumClasses]uint32 // segments sent again; their sum is what the kernel counts

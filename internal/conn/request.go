@@ -42,6 +42,7 @@ func (t *Tracker) requestEnd(ev *event.Event, r *record) {
 		t.stats.Stray++ // it became a full socket
 		return
 	}
+	r.number(ev)
 	r.End = endOfRequest(r, ev.Cause)
 	if ev.Cause == event.CauseOverflow {
 		r.explain(&Reset{Cause: ResetAcceptOverflow})

@@ -126,6 +126,7 @@ func (t *Tracker) move(ev *event.Event, r *record) {
 		}
 		r = t.unseen(ev)
 	}
+	r.number(ev)
 	switch {
 	case ev.New == tcp.Close && r.mini && (ev.Old == tcp.FinWait2 || ev.Old == tcp.Closing):
 		t.swallow(r, ev)
@@ -134,6 +135,17 @@ func (t *Tracker) move(ev *event.Event, r *record) {
 	default:
 		r.setCloser(ev, EndUnknown)
 		t.step(r, stepOf(ev))
+	}
+}
+
+// number takes in the initial sequence numbers that ev tells. In a simultaneous
+// open the first step tells one of them, and the second the other.
+func (r *record) number(ev *event.Event) {
+	if !r.ISNs.Sent.Known {
+		r.ISNs.Sent = ev.ISNs.Sent
+	}
+	if !r.ISNs.Received.Known {
+		r.ISNs.Received = ev.ISNs.Received
 	}
 }
 

@@ -330,6 +330,17 @@ type Counters struct {
 	SRTTus        uint32 // 0 where never measured
 }
 
+// An ISN is an initial sequence number: that of a SYN.
+type ISN struct {
+	Seq   uint32
+	Known bool
+}
+
+// ISNs are those of both directions. Most translations of addresses keep them,
+// and the number that one end sent is the one that the other received: with them
+// the ends of a connection find each other.
+type ISNs struct{ Sent, Received ISN }
+
 // A Loss counts events that did not arrive.
 type Loss struct {
 	Kind  Kind
@@ -370,6 +381,8 @@ type Event struct {
 	// WithoutRequest is set on the SYN_RECV -> ESTABLISHED of a socket that
 	// was made from a SYN cookie: its SYN_RECV lasted an instant.
 	WithoutRequest bool
+
+	ISNs ISNs // of State out of SYN_SENT or SYN_RECV, and of RequestEnd
 
 	Reset  ResetFacts // of ResetSent and ResetReceived
 	Packet Packet     // of Dropped

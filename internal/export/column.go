@@ -81,6 +81,13 @@ func (v *values) some32(n uint32) *uint32 {
 	return v.uint32(n)
 }
 
+func (v *values) isn(n event.ISN) *uint32 {
+	if !n.Known {
+		return nil
+	}
+	return v.uint32(n.Seq)
+}
+
 func (v *values) port(n uint16) *uint16 {
 	if n == 0 {
 		return nil

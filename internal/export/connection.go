@@ -61,6 +61,9 @@ type Connection struct {
 	LossEpisodes        int64 `parquet:"loss_episodes"`
 	SpuriousEpisodes    int64 `parquet:"spurious_episodes"`
 	Loss                int64 `parquet:"loss_ns"`
+
+	ISNSent     *uint32 `parquet:"isn_sent,optional"`
+	ISNReceived *uint32 `parquet:"isn_received,optional"`
 }
 
 // A Stay is one element of the column "states": they are in order.
@@ -161,6 +164,7 @@ func (t *Connections) ending(c *conn.Connection) {
 
 func (t *Connections) figures(c *conn.Connection) {
 	r, v := &t.row, &t.values
+	r.ISNSent, r.ISNReceived = v.isn(c.ISNs.Sent), v.isn(c.ISNs.Received)
 	if c.HasCounters {
 		n := &c.Counters
 		r.BytesSent, r.BytesReceived = v.int(int64(n.BytesSent)), v.int(int64(n.BytesReceived))

@@ -36,6 +36,8 @@ func (w *writer) connection(ch *conn.Change, clock event.Clock) {
 	if c.ResetInferred {
 		w.bool("reset_inferred", true)
 	}
+	w.isn("isn_sent", c.ISNs.Sent)
+	w.isn("isn_received", c.ISNs.Received)
 	w.counters(c)
 	w.losses(c)
 	if c.Closer.Task.PID != c.Owner.Task.PID {
@@ -133,6 +135,12 @@ func (w *writer) durations(c *conn.Connection, until event.Time) {
 		if begun {
 			w.close('}')
 		}
+	}
+}
+
+func (w *writer) isn(name string, n event.ISN) {
+	if n.Known {
+		w.uint(name, uint64(n.Seq))
 	}
 }
 

@@ -70,7 +70,8 @@
 //	            where the begin was not seen, and states_cut, how many are left out
 //	            because there were too many; durations, {STATE: ns}, and
 //	            durations_at_least; end, error; reset_cause and reset_inferred,
-//	            of the RST that ended it; bytes_sent (with those sent
+//	            of the RST that ended it; isn_sent and isn_received, the initial
+//	            sequence numbers, where the end of the handshake was seen; bytes_sent (with those sent
 //	            again), bytes_acked, bytes_received: of payload; segs_out, segs_in, srtt_us; retransmits, {class:
 //	            n}, in segments; loss_episodes, spurious_episodes, and loss_ns, the time
 //	            that they cost, with loss_at_least: true where it may be more; closer, the process that closed it where that is another;

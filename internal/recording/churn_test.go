@@ -80,15 +80,19 @@ func life(i int, random *rand.Rand) []event.Event {
 		}
 		return ev
 	}
+	nobody := event.Task{}
+	open := state(bound, tcp.SynSent, tcp.Established, nobody)
+	open.ISNs = event.ISNs{Sent: event.ISN{Seq: random.Uint32(), Known: true}, Received: event.ISN{Seq: random.Uint32(), Known: true}}
+	answered := state(server, tcp.SynRecv, tcp.Established, nobody)
+	answered.ISNs = event.ISNs{Sent: open.ISNs.Received, Received: open.ISNs.Sent}
 	wait := of(bound, event.TimeWaitBegin)
 	wait.New, wait.Left = tcp.TimeWait, 60_000_000_000
-	nobody := event.Task{}
 	used := of(server, event.Used)
 	used.Old, used.Task = tcp.Established, web
 	return []event.Event{
 		state(client, tcp.Close, tcp.SynSent, curl), of(bound, event.Bound), of(server, event.RequestBegin),
-		state(bound, tcp.SynSent, tcp.Established, nobody), state(child, tcp.Listen, tcp.SynRecv, nobody),
-		state(server, tcp.SynRecv, tcp.Established, nobody), used,
+		open, state(child, tcp.Listen, tcp.SynRecv, nobody),
+		answered, used,
 		state(bound, tcp.Established, tcp.FinWait1, curl), state(server, tcp.Established, tcp.CloseWait, nobody),
 		state(bound, tcp.FinWait1, tcp.FinWait2, nobody), state(server, tcp.CloseWait, tcp.LastAck, web),
 		wait, totals(bound), state(bound, tcp.FinWait2, tcp.Close, nobody),

@@ -1,6 +1,8 @@
 package recording
 
 import (
+	"encoding/binary"
+
 	"github.com/tcptrace/tcptrace/internal/event"
 )
 
@@ -26,6 +28,7 @@ func shapeOf(ev *event.Event) (has uint32) {
 	add(hasRetransmission, ev.Retransmission != event.Retransmission{})
 	add(hasCounters, ev.Counters != event.Counters{})
 	add(hasLoss, ev.Loss != event.Loss{})
+	add(hasISNs, ev.ISNs.Sent.Known || ev.ISNs.Received.Known)
 	return has
 }
 
@@ -76,6 +79,46 @@ func (b *block) fields(has uint32, ev *event.Event) {
 	}
 	if has&hasLoss != 0 {
 		b.loss(&ev.Loss, ev.Time)
+	}
+	if has&hasISNs != 0 {
+		b.isns(&ev.ISNs)
+	}
+}
+
+// isns codes the initial sequence numbers of a connection, which are noise: those
+// of its other end, where that is of the block, are the same two.
+func (b *block) isns(v *event.ISNs) {
+	var own *socket
+	if b.current < len(b.sockets) {
+		own = &b.sockets[b.current]
+	} else {
+		own = new(socket) // of the row alone
+	}
+	var others event.ISNs
+	if own.twin > 0 {
+		twin := &b.sockets[own.twin-1].isns
+		others = event.ISNs{Sent: twin.Received, Received: twin.Sent}
+	}
+	same := b.writing && *v == others
+	flags(&b.coder, colISNs, &v.Sent.Known, &v.Received.Known, &same)
+	if same {
+		*v = others
+	} else {
+		b.isn(&v.Sent)
+		b.isn(&v.Received)
+	}
+	own.isns = *v
+}
+
+func (b *block) isn(v *event.ISN) {
+	switch {
+	case !v.Known:
+	case b.writing:
+		b.data[colISN] = binary.LittleEndian.AppendUint32(b.data[colISN], v.Seq)
+	default:
+		if raw := b.take(colISN, 4); raw != nil {
+			v.Seq = binary.LittleEndian.Uint32(raw)
+		}
 	}
 }
 

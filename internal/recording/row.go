@@ -1,6 +1,7 @@
 package recording
 
 import (
+	"math"
 	"net/netip"
 
 	"github.com/tcptrace/tcptrace/internal/event"
@@ -94,6 +95,7 @@ func (b *block) place(ev *event.Event) (how uint32, at int) {
 // socket codes an event's identity and addresses. When writing, at is the
 // socket that how refers to.
 func (b *block) socket(how uint32, at int, ev *event.Event) {
+	b.current = math.MaxInt
 	switch how {
 	case addressNone:
 		return
@@ -104,10 +106,10 @@ func (b *block) socket(how uint32, at int, ev *event.Event) {
 		b.keep(ev)
 		return
 	}
-	of := b.refer(at)
-	if of == nil {
+	if at = b.refer(at); at < 0 {
 		return
 	}
+	of := &b.sockets[at]
 	switch how {
 	case addressSame:
 	case addressPort:
@@ -123,13 +125,13 @@ func (b *block) socket(how uint32, at int, ev *event.Event) {
 	case addressSwapped:
 		ev.ID.NetNS, ev.Local, ev.Remote = of.id.NetNS, of.remote, of.local
 		b.newCookie(ev)
-		b.keep(ev)
+		b.keepTwin(ev, at)
 		return
 	case addressAnswer:
 		ev.ID.NetNS, ev.Local = of.id.NetNS, of.remote
 		b.portOf(&ev.Remote, of.local.Addr())
 		b.newCookie(ev)
-		b.keep(ev)
+		b.keepTwin(ev, at)
 		return
 	case addressOf:
 		ev.ID, ev.Local, ev.Remote = event.ID{NetNS: of.id.NetNS}, of.local, of.remote
@@ -138,23 +140,24 @@ func (b *block) socket(how uint32, at int, ev *event.Event) {
 		b.fail()
 		return
 	}
+	b.current = at
 	ev.ID, ev.Local, ev.Remote = of.id, of.local, of.remote
 }
 
-// refer codes a reference to a socket of the block. It returns nil where that
-// makes no sense.
-func (b *block) refer(at int) *socket {
+// refer codes a reference to a socket of the block, and returns its number, or -1
+// where that makes no sense.
+func (b *block) refer(at int) int {
 	last := len(b.sockets) - 1
 	if b.writing {
 		b.put(colSocket, uint64(last-at))
-		return &b.sockets[at]
+		return at
 	}
 	back := b.get(colSocket)
 	if back >= uint64(len(b.sockets)) {
 		b.fail()
-		return nil
+		return -1
 	}
-	return &b.sockets[last-int(back)]
+	return last - int(back)
 }
 
 func (b *block) newSocket(ev *event.Event) {
@@ -174,7 +177,14 @@ func (b *block) keep(ev *event.Event) {
 	if b.writing && ev.ID.Cookie != 0 {
 		b.socketNumbers[ev.ID] = uint32(len(b.sockets))
 	}
-	b.sockets = append(b.sockets, socket{ev.ID, ev.Local, ev.Remote})
+	b.current = len(b.sockets)
+	b.sockets = append(b.sockets, socket{id: ev.ID, local: ev.Local, remote: ev.Remote})
+}
+
+// keepTwin makes the event's a socket of the block, the other end of another.
+func (b *block) keepTwin(ev *event.Event, of int) {
+	b.keep(ev)
+	b.sockets[b.current].twin, b.sockets[of].twin = of+1, b.current+1
 }
 
 // addressPort codes an address and port.

@@ -41,6 +41,7 @@ const (
 	hasRetransmission
 	hasCounters
 	hasLoss
+	hasISNs
 )
 
 // An addressing says how a row names its socket.

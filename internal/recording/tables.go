@@ -26,6 +26,7 @@ type block struct {
 	tasks   []event.Task
 	labels  []*event.Label
 	sockets []socket
+	current int // the row's socket; none where it is no number of one
 
 	time       event.Time // of the row before
 	tick       event.Time // the tick before
@@ -43,6 +44,8 @@ type block struct {
 type socket struct {
 	id            event.ID
 	local, remote netip.AddrPort
+	isns          event.ISNs // as last told
+	twin          int        // 1 + the number of the one with the same addresses, swapped; 0: none
 }
 
 // maxLabels bounds the labels that a reader remembers.

@@ -24,8 +24,10 @@ func Plain() []event.Event {
 	client := NewSocket(0x1a5cd, "10.0.0.1:40000", "10.9.8.7:443")
 	server := NewSocket(0x1a5ce, "10.9.8.7:443", "10.0.0.1:40000")
 	return Join(
-		client.Connect(1*s, 400*us, curl),
-		server.Accept(1*s+100*us, 350*us),
+		client.Connect(1*s, 400*us, curl)[:2],
+		Numbers(3735928559, 4277009102, client.State(1*s+400*us, tcp.SynSent, tcp.Established)),
+		server.Accept(1*s+100*us, 350*us)[:2],
+		Numbers(4277009102, 3735928559, server.State(1*s+450*us, tcp.SynRecv, tcp.Established)),
 		By(curl, client.State(3*s, tcp.Established, tcp.FinWait1)),
 		server.State(3*s+10*us, tcp.Established, tcp.CloseWait),
 		client.State(3*s+20*us, tcp.FinWait1, tcp.FinWait2),
@@ -46,7 +48,7 @@ func Refused() []event.Event {
 		Answering(flagSYN, peer.ResetSent(2*s+30*us, tcp.Unknown, "NO_SOCKET")),
 		client.ResetReceived(2*s+40*us, tcp.SynSent),
 		client.Totals(2*s+41*us, event.Counters{SegsOut: 1, SegsIn: 1}),
-		Failed(event.ECONNREFUSED, client.State(2*s+41*us, tcp.SynSent, tcp.Close)),
+		Numbers(2882400001, 0, Failed(event.ECONNREFUSED, client.State(2*s+41*us, tcp.SynSent, tcp.Close))),
 	)
 }
 

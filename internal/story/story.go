@@ -42,6 +42,13 @@ func (s Socket) State(at time.Duration, from, to tcp.State) event.Event {
 	return ev
 }
 
+// Numbers are the initial sequence numbers of a handshake's end, known where they
+// are not 0.
+func Numbers(sent, received uint32, ev event.Event) event.Event {
+	ev.ISNs = event.ISNs{Sent: event.ISN{Seq: sent, Known: sent != 0}, Received: event.ISN{Seq: received, Known: received != 0}}
+	return ev
+}
+
 // Connect is a client's handshake, which took rtt.
 func (s Socket) Connect(at, rtt time.Duration, by event.Task) []event.Event {
 	syn := By(by, s.State(at, tcp.Close, tcp.SynSent))
