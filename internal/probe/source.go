@@ -40,7 +40,8 @@ type Source struct {
 	order    order
 	clock    event.Clock
 
-	rearmed uint64 // records of a timewait timer that was only armed again
+	attached event.Time             // when the last program was
+	passed   [event.NumKinds]uint64 // records of the ring that are not handed over
 }
 
 // Open loads and attaches every program that this kernel allows. It returns
@@ -68,6 +69,7 @@ func Open(opts Options) (*Source, error) {
 	if s.programs, err = load(k, &opts); err != nil {
 		return nil, err
 	}
+	s.attached = now()
 	s.decoder.NoTimeWait = !s.programs.serve(timeWait)
 	if err := s.start(); err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -152,7 +154,10 @@ func (s *Source) poll(handle event.Handler) (more bool, err error) {
 }
 
 // drain decodes records until the ring is empty or the batch full, and says
-// whether it stopped for the latter.
+// whether it stopped for the latter. It passes over records that tell nothing,
+// and those from before all programs were attached: they are parts of what
+// happened, and would be taken for the whole (a request socket's end, without
+// the child that it became).
 func (s *Source) drain() (more bool, err error) {
 	for n := 0; n < batch; n++ {
 		err := s.reader.ReadInto(&s.record)
@@ -162,14 +167,17 @@ func (s *Source) drain() (more bool, err error) {
 		if err != nil {
 			return false, fmt.Errorf("read the ring: %w", err)
 		}
-		err = s.decoder.Decode(s.record.RawSample, s.order.next())
-		switch err {
-		case nil:
-			s.order.added()
-		case bpf.ErrSkip:
-			s.rearmed++
-		default:
+		ev := s.order.next()
+		err = s.decoder.Decode(s.record.RawSample, ev)
+		switch {
+		case err == bpf.ErrSkip: // a timewait timer that was only armed again
+			s.passed[event.TimeWaitEnd]++
+		case err != nil:
 			return false, fmt.Errorf("decode a record of the ring: %w", err)
+		case ev.Time < s.attached:
+			s.passed[ev.Kind]++
+		default:
+			s.order.added()
 		}
 	}
 	return true, nil
@@ -206,7 +214,9 @@ func (s *Source) Clock() event.Clock { return s.clock }
 // poll.
 func (s *Source) Tally() [event.NumKinds]Tally {
 	tally := s.ledger.known
-	tally[event.TimeWaitEnd].Sent -= s.rearmed
+	for kind, n := range s.passed {
+		tally[kind].Sent -= n
+	}
 	return tally
 }
 
