@@ -133,6 +133,19 @@ static __always_inline void watch_listener(const struct tt_socket *found, const 
 	bpf_map_update_elem(&listeners, &key, &l, BPF_ANY);
 }
 
+// As keepalive reckons it (keepalive_time_elapsed). What is in flight is asked for
+// by the retransmission timer.
+static __always_inline __u32 idle_jiffies(const struct tcp_sock *tp)
+{
+	__u32 now = bpf_jiffies64();
+	__u32 since_data = now - tp->inet_conn.icsk_ack.lrcvtime;
+	__u32 since_ack = now - tp->rcv_tstamp;
+
+	if (tp->write_seq != tp->snd_una)
+		return 0;
+	return since_data < since_ack ? since_data : since_ack;
+}
+
 static __always_inline void list_full(struct tt_socket *out, const struct tcp_sock *tp)
 {
 	const struct sock *sk = (const struct sock *)tp;
@@ -150,6 +163,7 @@ static __always_inline void list_full(struct tt_socket *out, const struct tcp_so
 	if ((__s32)out->recv_q < 0)
 		out->recv_q = 0;
 	out->send_q = tp->write_seq - tp->snd_una;
+	out->idle_jiffies = idle_jiffies(tp);
 	list_timer(out, &tp->inet_conn);
 }
 

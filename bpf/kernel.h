@@ -184,6 +184,9 @@ struct inet_connection_sock {
 	__u8 icsk_retransmits;
 	__u8 icsk_pending;
 	__u8 icsk_probes_out;
+	struct {
+		__u32 lrcvtime; // when data came last, in jiffies
+	} icsk_ack;
 };
 
 // Since 7.0 the retransmission timer is a member of struct sock, where the
@@ -215,6 +218,7 @@ struct tcp_sock {
 	__u32 undo_marker; // 0: nothing can be undone
 	int undo_retrans;  // segments sent again that are not known to be needless; -1: not known
 	int linger2; // TCP_LINGER2; negative: do not wait for the peer's FIN
+	__u32 rcv_tstamp; // when an ACK came last, in jiffies
 };
 
 struct inet_timewait_sock {

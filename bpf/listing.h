@@ -42,6 +42,7 @@ struct tt_socket {
 	__u32 send_q;
 	__u32 drops;
 	__s32 timer_jiffies; // until the timer runs out
+	__u32 idle_jiffies;  // since the peer was heard; 0: just now, or something is in flight
 	__u16 local_port;    // host order
 	__u16 remote_port;
 	__u8 object; // enum tt_object
@@ -50,7 +51,7 @@ struct tt_socket {
 	__u8 timer;  // enum tt_timer
 	__u8 retransmits;
 	__u8 flags; // enum tt_socket_flag
-	__u8 pad[6];
+	__u8 pad[2];
 };
 
 struct tt_holder {

@@ -72,6 +72,7 @@ type SnapshotTtSocket struct {
 	SendQ        uint32
 	Drops        uint32
 	TimerJiffies int32
+	IdleJiffies  uint32
 	LocalPort    uint16
 	RemotePort   uint16
 	Object       uint8
@@ -80,7 +81,7 @@ type SnapshotTtSocket struct {
 	Timer        uint8
 	Retransmits  uint8
 	Flags        uint8
-	Pad          [6]uint8
+	Pad          [2]uint8
 }
 
 type SnapshotTtSocketFlag uint32

@@ -226,6 +226,7 @@ const (
 	Orphaned  // Conn is in FIN_WAIT2 and no process holds it any more: tcp_fin_timeout counts
 	Episode   // a LossEpisode of Conn is over, or Conn or the trace is before that
 	Errored   // Conn was closed, from Old, by an error: Conn.Err, 0 where that is not known. Package trace makes it of the Transition
+	Idle      // Conn was found to idle, so long as Event.Idle says; or no more, since
 	Crowd     // Event, RetransmitMore or ResetMore, counts what no connection can be named for; Conn is nil
 )
 
@@ -251,7 +252,7 @@ type Change struct {
 	Task         event.Task    // who caused it, where a process did
 
 	// Event is the fact behind a Retransmitted, ResetSent, ResetReceived,
-	// Dropped, QueueFull, Failed or Lost change, valid until the handler returns.
+	// Dropped, QueueFull, Failed, Idle or Lost change, valid until the handler returns.
 	Event *event.Event
 	Class Class // of a Retransmitted
 	Reset Reset // of a ResetSent or ResetReceived

@@ -27,6 +27,7 @@ type record struct {
 	unwanted  bool // see Forget
 	seen      bool // by the sweep that is under way
 	listening bool // it is counted as a listener
+	idle      bool // as a sweep found last
 
 	resetSent     bool
 	resetReceived bool

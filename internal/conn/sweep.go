@@ -15,6 +15,9 @@ import (
 // set to, when it begins and whenever it is set again.
 const timeWaitLength = 60 * time.Second
 
+// leastIdle is for how long nothing must have come for it to be told.
+const leastIdle = time.Second
+
 // seen handles a socket that a sweep found.
 func (t *Tracker) seen(ev *event.Event, r *record) {
 	if !ev.Old.Valid() || ev.Old == tcp.Close {
@@ -42,6 +45,11 @@ func (t *Tracker) seen(ev *event.Event, r *record) {
 	}
 	if r.setOwner(ev, ViaSnapshot) {
 		t.emitOwned(r, ev)
+	}
+	if idle := ev.Idle >= leastIdle; idle || r.idle {
+		r.idle = idle
+		t.change = Change{Kind: Idle, Time: ev.Time, Conn: &r.Connection, Event: ev}
+		t.emit(&t.change)
 	}
 }
 

@@ -14,7 +14,6 @@ import (
 const (
 	deadTimeouts = 5               // in a row, without an acknowledgement
 	deadAfter    = 5 * time.Second // that these take at least
-	deadIdle     = 5 * time.Second // that a connection outlives its other end
 	deadMany     = 10
 	maxDying     = 1 << 16
 )
@@ -28,24 +27,27 @@ var deadPeer = Rule{
 	When: "The kernel gave a connection up with ETIMEDOUT, or five retransmission timeouts in a row, over 5 s or more, had no answer. For a" +
 		" client each is a warning: its server is gone. A server loses clients every day: there it is information until ten of one address," +
 		" and so is what was answered after all. A connection that idles is information, too, where its other end was on this host and has" +
-		" been over for 5 s.",
+		" been over for 5 s, and where it has heard nothing for longer than tcp_keepalive_time and has no keepalive (SO_KEEPALIVE): nobody" +
+		" would know if its peer were gone. That is looked at as the trace begins, and every minute.",
 	Evidence: append([]Term{
 		{"timed_out", "connections that the kernel gave up"},
 		{"by_keepalive", "of these, with nothing in flight: keepalive found it"},
 		{"silent", "connections that still try, now"},
 		{"idle", "connections whose other end, on this host, is over, and that do not know it, now"},
+		{"no_keepalive", "connections that have heard nothing for longer than tcp_keepalive_time, and have no keepalive, now"},
 		{"answered", "connections that were answered after all"},
-		{"oldest_ns", "how long the longest of those that try, or idle, has had no peer: since its first timeout, or the other end's end"},
+		{"oldest_ns", "how long the longest of those that try, or idle, has had no peer: since its first timeout, the other end's end, or what it" +
+			" heard last"},
 		{"role", "client or server: which side we are"},
-		{"remote", "the address, for a client with its port"},
+		{"remote", "the address, for a client with its port; not of a server's connections that idle without keepalive"},
 		{"tcp_retries2", "the sysctl"}, {"tcp_keepalive_time", "the sysctl, in seconds; only for sockets that ask for keepalive"},
 	}, slices.Concat(dropTerms, descriptorTerms)...),
 	Advice: "See whether the peer's host is up, and whether a firewall or NAT between forgets idle connections. Then let the program turn" +
 		" on keepalive with a time below that (TCP_KEEPIDLE), and set TCP_USER_TIMEOUT so that it learns of it in seconds, not in minutes.",
 	Cost: "Keepalive sends a packet per connection and interval; a short TCP_USER_TIMEOUT gives up on a network that is only slow.",
 	More: "tcptrace watch --pid PID --kind retransmit",
-	Limits: "A connection that idles without keepalive, and whose peer was on another host, shows nothing at all, and is not found:" +
-		" tcptrace snapshot lists what has keepalive.",
+	Limits: "A connection that idles without keepalive is as likely to be well as not: nothing tells. One that the program itself keeps alive," +
+		" by messages of its own, hears of them, and is not meant.",
 	begin: func(e *Engine, r *Rule) watcher {
 		w := &deadPeerWatcher{e: e, trying: map[event.ID]event.Time{}, dying: map[event.ID]*dying{}}
 		w.book = newBook(e, r, w.describe)
@@ -59,6 +61,7 @@ type deadPeerWatcher struct {
 	trying map[event.ID]event.Time // that had timeouts without an answer, since the first
 	dying  map[event.ID]*dying     // counted, and not over
 	left   []left                  // the oldest first
+	unsure []left                  // likewise
 }
 
 // A dying connection is one of a cause's.
@@ -74,6 +77,7 @@ type sign uint8
 const (
 	silent   sign = iota // it still tries
 	idle                 // its other end is over, and it has not tried to send
+	unasked              // it has heard nothing for long, and has no keepalive
 	answered             // it was acknowledged after all
 	numSigns
 )
@@ -83,14 +87,6 @@ func (d *dying) turn(e *Engine, to sign) {
 	d.of.data.now[to]++
 	d.sign = to
 	e.touch(&d.of.cause)
-}
-
-// A left connection may be one whose other end, which was over at a time, did
-// not tell it.
-type left struct {
-	flow flow
-	id   event.ID
-	at   event.Time
 }
 
 type death struct {
@@ -111,6 +107,10 @@ func (w *deadPeerWatcher) change(c *conn.Change) {
 		}
 	case conn.Episode:
 		w.episode(c)
+	case conn.Transition, conn.Corrected:
+		w.acquit(c.Conn.ID)
+	case conn.Idle:
+		w.rest(c)
 	case conn.Ended:
 		w.ended(c)
 	}
@@ -137,20 +137,29 @@ func (w *deadPeerWatcher) timeout(c *conn.Change) {
 // count makes a connection one of its cause's.
 func (w *deadPeerWatcher) count(c *conn.Connection, since, now event.Time, as sign) {
 	if d := w.dying[c.ID]; d != nil {
-		if d.sign != as && as == silent {
+		switch {
+		case d.sign == as:
+			d.since = max(d.since, since)
+		case as == silent:
+			if d.sign == unasked {
+				w.e.drops.follow(c.ID, &d.of.data.drops)
+			}
 			d.since = since
 			d.turn(w.e, as)
 		}
 		return
 	}
-	x := w.find(c)
+	x := w.find(c, as)
 	if x == nil || len(w.dying) >= maxDying {
 		return
 	}
 	w.dying[c.ID] = &dying{of: x, since: since, sign: as}
 	x.data.now[as]++
 	x.note(w.e, c.ID, now)
-	w.e.drops.follow(c.ID, &x.data.drops)
+	x.withdrawn = false
+	if as != unasked {
+		w.e.drops.follow(c.ID, &x.data.drops)
+	}
 }
 
 // gone takes a connection out of its cause's, and returns the cause, or nil.
@@ -181,13 +190,14 @@ func (w *deadPeerWatcher) episode(c *conn.Change) {
 
 func (w *deadPeerWatcher) ended(c *conn.Change) {
 	id := c.Conn.ID
+	w.acquit(id)
 	w.leave(c)
 	x := w.gone(id)
 	if c.Conn.End != conn.EndTimeout || len(c.Conn.Spans) == 0 || !alive(c.Conn.Spans[len(c.Conn.Spans)-1].State) {
 		return
 	}
 	if x == nil {
-		if x = w.find(c.Conn); x == nil {
+		if x = w.find(c.Conn, silent); x == nil {
 			return
 		}
 		x.note(w.e, id, c.Time)
@@ -199,41 +209,15 @@ func (w *deadPeerWatcher) ended(c *conn.Change) {
 	}
 }
 
-// leave notes that the other end of a connection is over. If it is on this host
-// and established still, a FIN or RST should reach it soon.
-func (w *deadPeerWatcher) leave(c *conn.Change) {
-	at := flowOf(c.Conn.ID.NetNS, c.Conn.Local, c.Conn.Remote).swapped()
-	if other, ok := w.e.peers.end(at); ok && other.state == tcp.Established && len(w.left) < maxDying {
-		w.left = append(w.left, left{flow: at, id: other.id, at: c.Time})
-	}
-}
-
-func (w *deadPeerWatcher) tick() {
-	n := 0
-	for ; n < len(w.left) && w.e.now.Sub(w.left[n].at) >= deadIdle; n++ {
-		w.outlived(&w.left[n])
-	}
-	w.left = slices.Delete(w.left, 0, n)
-}
-
-// outlived counts a connection that has not learnt that its other end is over,
-// if that is certain: no event was lost meanwhile, and no other socket has taken
-// the other end's place, as where a process moves.
-func (w *deadPeerWatcher) outlived(l *left) {
-	this, ok := w.e.peers.end(l.flow)
-	if !ok || this.id != l.id || this.state != tcp.Established || w.e.lostSince(l.at) {
-		return
-	}
-	if _, again := w.e.peers.end(l.flow.swapped()); again {
-		return
-	}
-	w.count(&conn.Connection{ID: l.id, Local: l.flow.local, Remote: l.flow.remote, Role: this.role, Owner: this.process.known()}, l.at, w.e.now, idle)
-}
-
-func (w *deadPeerWatcher) find(c *conn.Connection) *entry[death] {
+// find returns the cause of a connection that shows a sign: its own address, but
+// of a server that is not heard of its clients have nothing in common.
+func (w *deadPeerWatcher) find(c *conn.Connection, as sign) *entry[death] {
 	p := w.e.ownerOf(c)
 	at := netip.AddrPortFrom(c.Remote.Addr().Unmap(), c.Remote.Port())
-	if c.Role == conn.Server {
+	switch {
+	case c.Role == conn.Server && as == unasked:
+		at = netip.AddrPort{}
+	case c.Role == conn.Server:
 		at = netip.AddrPortFrom(at.Addr(), 0)
 	}
 	x := w.book.entry(key{who: p, netns: c.ID.NetNS, at: at}, p)
@@ -245,72 +229,4 @@ func (w *deadPeerWatcher) find(c *conn.Connection) *entry[death] {
 		x.sockets = func(yield func(event.ID) bool) { w.sockets(x, yield) }
 	}
 	return x
-}
-
-func (w *deadPeerWatcher) describe(x *entry[death], f *Finding) {
-	d := &x.data
-	f.Severity = Warning
-	if d.role == conn.Server && x.count < deadMany || d.timedOut == 0 && d.now[silent] == 0 {
-		f.Severity = Info
-	}
-	heard := d.answered + uint64(d.now[answered])
-	f.Summary = connections(x.count) + " to " + endpoint(d.at) + " without a sign of life: " + digits(d.timedOut) + " given up (ETIMEDOUT), " +
-		digits(d.now[silent]) + " still trying"
-	if d.now[idle] > 0 {
-		f.Summary += ", " + digits(d.now[idle]) + " idle"
-	}
-	if heard > 0 {
-		f.Summary += ", " + digits(heard) + " answered after all"
-	}
-	if n := int64(x.count) - int64(d.timedOut+heard) - int64(d.now[silent]+d.now[idle]); n > 0 {
-		f.Summary += ", " + digits(n) + " ended otherwise"
-	}
-	f.Cause = "what we send is not acknowledged"
-	switch {
-	case d.timedOut > 0 && d.keepalive == d.timedOut:
-		f.Cause = "keepalive probes were not answered"
-	case d.keepalive > 0:
-		f.Cause = "what we send is not acknowledged, or keepalive probes are not answered"
-	case d.now[idle] == int(x.count):
-		f.Cause = "the other end, on this host, is over, and no FIN or RST of it came; only keepalive or a write would find that out"
-	}
-	v := (*figures)(&f.Evidence)
-	v.count("timed_out", int64(d.timedOut))
-	v.some("by_keepalive", int64(d.keepalive))
-	v.some("silent", int64(d.now[silent]))
-	v.some("idle", int64(d.now[idle]))
-	v.some("answered", int64(heard))
-	if since := w.longest(x); since != 0 {
-		v.length("oldest", w.e.now.Sub(since))
-	}
-	v.word("role", d.role.String())
-	v.word("remote", endpoint(d.at))
-	tellDrops(f, &d.drops, "segment", "segments", 2*x.count)
-	w.e.quote(f, x.key.netns, sysctlRetries2, sysctlKeepaliveTime)
-}
-
-// longest returns since when the first of those that try, or idle, has had no
-// peer; 0 where there are none.
-func (w *deadPeerWatcher) longest(x *entry[death]) (since event.Time) {
-	if x.data.now[silent]+x.data.now[idle] == 0 {
-		return 0
-	}
-	for _, d := range w.dying {
-		if d.of == x && d.sign != answered && (since == 0 || d.since < since) {
-			since = d.since
-		}
-	}
-	return since
-}
-
-// sockets yields those that try, or idle, in any order.
-func (w *deadPeerWatcher) sockets(x *entry[death], yield func(event.ID) bool) {
-	if x.data.now[silent]+x.data.now[idle] == 0 {
-		return
-	}
-	for id, d := range w.dying {
-		if d.of == x && d.sign != answered && !yield(id) {
-			return
-		}
-	}
 }

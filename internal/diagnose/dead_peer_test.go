@@ -125,6 +125,71 @@ var deadPeerCases = []ruleCase{{
 	}),
 	until: 60 * s,
 }, {
+	name: "idle for two hours without keepalive",
+	events: each(3, func(_ int, client, _ story.Socket) []event.Event {
+		return story.Join(client.Connect(1*s, 300*us, shop), client.Idling(7202*s, 7200*s))
+	}),
+	until: 7204 * s,
+	want:  []string{"info 3 shop"},
+	says:  []string{"3 connections to 10.9.8.7:443", "0 still trying, 3 idle for long, without keepalive", "keepalive is off"},
+}, {
+	name: "clients that idle are of one cause",
+	events: each(11, func(_ int, _, server story.Socket) []event.Event {
+		return story.Join(served(server, 1*s, nginx), server.Idling(8*s, 6*s))
+	}),
+	until:   10 * s,
+	sysctls: sysctls{"net.ipv4.tcp_keepalive_time": "5"},
+	want:    []string{"info 11 nginx"},
+	says:    []string{"11 connections of clients without a sign of life"},
+}, {
+	name: "found as the trace begins, with a local port that is no client's",
+	events: each(3, func(_ int, _, server story.Socket) []event.Event {
+		return []event.Event{story.By(nginx, server.Idling(8*s, 7200*s))}
+	}),
+	until: 10 * s,
+	want:  []string{"info 3 nginx"},
+	says:  []string{"3 connections of clients"},
+}, {
+	name: "idle, and then the peer is gone",
+	events: each(3, func(_ int, client, _ story.Socket) []event.Event {
+		return story.Join(dying(client, 1*s, 0, false), client.Idling(8*s, 6*s), dying(client, 10*s, 6, true)[3:])
+	}),
+	until:   60 * s,
+	sysctls: sysctls{"net.ipv4.tcp_keepalive_time": "5"},
+	want:    []string{"warning 3 shop"},
+	says:    []string{"3 given up (ETIMEDOUT), 0 still trying"},
+}, {
+	name: "heard of again, or closed",
+	events: each(3, func(i int, client, _ story.Socket) []event.Event {
+		life := story.Join(client.Connect(1*s, 300*us, shop), client.Idling(8*s, 6*s))
+		if i == 0 {
+			return story.Join(life, story.By(shop, client.State(68*s, tcp.Established, tcp.FinWait1)))
+		}
+		return story.Join(life, client.Idling(68*s, 3*s))
+	}),
+	until:   70 * s,
+	sysctls: sysctls{"net.ipv4.tcp_keepalive_time": "5"},
+}, {
+	name: "idle for as long, with keepalive",
+	events: each(3, func(_ int, client, _ story.Socket) []event.Event {
+		found := client.Idling(8*s, 7300*s)
+		found.KeepAlive = true
+		return story.Join(client.Connect(1*s, 300*us, shop), found)
+	}),
+	until: 10 * s,
+}, {
+	name: "idle for less than two hours",
+	events: each(3, func(_ int, client, _ story.Socket) []event.Event {
+		return story.Join(client.Connect(1*s, 300*us, shop), client.Idling(8*s, 7199*s))
+	}),
+	until: 10 * s,
+}, {
+	name: "idle, and the other end is on this host and well",
+	events: each(3, func(_ int, client, server story.Socket) []event.Event {
+		return story.Join(client.Idling(8*s, 7300*s), server.Idling(8*s, 7300*s))
+	}),
+	until: 10 * s,
+}, {
 	name: "a SYN without an answer is another thing",
 	events: silences(3, func(client story.Socket) []event.Event {
 		return []event.Event{story.Failed(event.ETIMEDOUT, client.State(8*s, tcp.SynSent, tcp.Close))}

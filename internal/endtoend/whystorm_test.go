@@ -158,6 +158,31 @@ func TestWhy_FirewalledSYNs(t *testing.T) {
 	}
 }
 
+// What has idled for longer than tcp_keepalive_time, before anybody looked, and
+// has no keepalive, is told.
+func TestWhy_UnaskedDeadPeer(t *testing.T) {
+	for _, ipv6 := range []bool{false, true} {
+		var tr *tracer
+		truth := play(t, "dead-peer-unasked", lab.Params{IPv6: ipv6, Held: func(truth *lab.Truth) error {
+			tr = start(t, nil, "why", "-o", "json", "--duration", "2s", "--netns", fmt.Sprint(truth.NetNS[0].Inode))
+			if status := tr.wait(); status != 0 {
+				t.Errorf("exit status %d, want 0", status)
+			}
+			return nil
+		}}, func(string) {})
+		f := the(t, tr)
+		if f.Rule != "dead-peer" || f.Severity != "info" || f.Count != n || f.Process.PID != truth.Conns[0].ClientPID {
+			t.Errorf("it finds %+v", f)
+		}
+		if f.Evidence["no_keepalive"] != float64(n) || f.Evidence["tcp_keepalive_time"] != 1.0 || f.Evidence["remote"] != truth.Conns[0].Server.String() {
+			t.Errorf("evidence %v", f.Evidence)
+		}
+		if idle, _ := f.Evidence["oldest_ns"].(float64); idle < 1.1e9 {
+			t.Errorf("idle for %v ns, want 1.1 s at least", idle)
+		}
+	}
+}
+
 // What idles is told while it does, and as what it became in the end.
 func TestWhy_IdleDeadPeer(t *testing.T) {
 	if testing.Short() {

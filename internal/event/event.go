@@ -378,6 +378,11 @@ type Event struct {
 	// one that begins; 0 where not known.
 	Left time.Duration
 
+	// Idle is since a socket that was Seen, and has nothing in flight, heard of its
+	// peer; 0 where that is not known. KeepAlive says that SO_KEEPALIVE is set.
+	Idle      time.Duration
+	KeepAlive bool
+
 	// WithoutRequest is set on the SYN_RECV -> ESTABLISHED of a socket that
 	// was made from a SYN cookie: its SYN_RECV lasted an instant.
 	WithoutRequest bool

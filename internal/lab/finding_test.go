@@ -61,6 +61,7 @@ var charges = map[string]charge{
 	"dead-peer-keepalive":  {rule: "dead-peer", count: 23},
 	"dead-peer-retransmit": {rule: "dead-peer", count: 23},
 	"dead-peer-idle":       {rule: "dead-peer", count: 23},
+	"dead-peer-unasked":    {rule: "dead-peer", count: 23},
 }
 
 // TestRun_Charges: the truth names the rule, the process and the count that a

@@ -28,7 +28,7 @@ func peerStories() []Story {
 		Networks: []Network{Wire},
 		together: true,
 	}
-	alive, writing, idle := dead, dead, dead
+	alive, writing, idle, unasked := dead, dead, dead, dead
 	alive.Name = "dead-peer-keepalive"
 	alive.Doc = "the servers' host crashes, and the clients' keepalive, 1 s and 2 probes, ends the connections after 3 s (ETIMEDOUT)"
 	alive.Takes = probeLimit
@@ -41,7 +41,13 @@ func peerStories() []Story {
 	idle.Doc = "the servers' host crashes and comes back, and the clients, who have no keepalive, notice nothing until they write: RST"
 	idle.Hold = 2 * time.Second
 	idle.play = playDeadIdle
-	return []Story{alive, writing, idle}
+	unasked.Name = "dead-peer-unasked"
+	unasked.Doc = "the same, and it is held once the clients have heard nothing for longer than tcp_keepalive_time, 1 s"
+	unasked.Hold = 1500 * time.Millisecond
+	unasked.MinHold = 1100 * time.Millisecond
+	unasked.sysctls = [][2]string{{"net.ipv4.tcp_keepalive_time", "1"}}
+	unasked.play = playUnasked
+	return []Story{alive, writing, idle, unasked}
 }
 
 // crash opens N connections, prepares each client, and lets the servers' host
@@ -139,6 +145,25 @@ func playDeadIdle(ctx context.Context, st *stage) error {
 	if err := sleep(ctx, st.p.Hold); err != nil {
 		return err
 	}
+	return st.findOut(ctx, pairs)
+}
+
+func playUnasked(ctx context.Context, st *stage) error {
+	pairs, _, err := st.crash(ctx, func(*socket) error { return nil })
+	if err != nil {
+		return err
+	}
+	if err := sleep(ctx, st.p.Hold); err != nil {
+		return err
+	}
+	if err := st.held(); err != nil {
+		return err
+	}
+	return st.findOut(ctx, pairs)
+}
+
+// findOut has the servers' host come back, and the clients write to it: RST.
+func (st *stage) findOut(ctx context.Context, pairs []*pair) error {
 	st.net.wire.setRule(nil)
 	for _, pr := range pairs {
 		if err := pr.client.say(); err != nil {

@@ -215,6 +215,12 @@ var expectations = map[string]expectation{
 		},
 		client: tcp.Established,
 	},
+	"dead-peer-unasked": {
+		counts: func(n uint64) counts {
+			return counts{"ActiveOpens": n, "PassiveOpens": n, "EstabResets": 2 * n, "OutRsts": n}
+		},
+		client: tcp.Established,
+	},
 	"syn-cookies": {
 		// TCPReqQFullDoCookies is what the kernel calls it even with an empty
 		// queue (tcp_syn_flood_action).

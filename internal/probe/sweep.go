@@ -174,6 +174,7 @@ func seen(socket *snapshot.Socket, ev *event.Event) {
 	if socket.Object == snapshot.TimeWait {
 		ev.Left = socket.TimeLeft
 	}
+	ev.Idle, ev.KeepAlive = socket.Idle, socket.KeepAlive
 	if holder, ok := onlyHolder(socket); ok {
 		ev.Task = event.Task{PID: holder.PID, UID: holder.UID, Comm: holder.Comm}
 	}

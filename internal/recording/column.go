@@ -120,5 +120,7 @@ const (
 	colISNs // bits: 1 and 2, ours and the peer's is known; 4, both are those of the socket's twin, swapped
 	colISN  // each that is known and no twin's, four bytes
 
+	colIdle // signed
+
 	numColumns
 )

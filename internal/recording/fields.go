@@ -29,6 +29,8 @@ func shapeOf(ev *event.Event) (has uint32) {
 	add(hasCounters, ev.Counters != event.Counters{})
 	add(hasLoss, ev.Loss != event.Loss{})
 	add(hasISNs, ev.ISNs.Sent.Known || ev.ISNs.Received.Known)
+	add(hasIdle, ev.Idle != 0)
+	add(isKeptAlive, ev.KeepAlive)
 	return has
 }
 
@@ -60,6 +62,7 @@ func (b *block) fields(has uint32, ev *event.Event) {
 		signed(c, colLeft, &ev.Left)
 	}
 	ev.WithoutRequest = has&isWithoutRequest != 0
+	ev.KeepAlive = has&isKeptAlive != 0
 	if has&hasReset != 0 {
 		reset(c, &ev.Reset)
 	}
@@ -82,6 +85,9 @@ func (b *block) fields(has uint32, ev *event.Event) {
 	}
 	if has&hasISNs != 0 {
 		b.isns(&ev.ISNs)
+	}
+	if has&hasIdle != 0 {
+		signed(c, colIdle, &ev.Idle)
 	}
 }
 

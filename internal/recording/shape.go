@@ -42,6 +42,8 @@ const (
 	hasCounters
 	hasLoss
 	hasISNs
+	hasIdle
+	isKeptAlive
 )
 
 // An addressing says how a row names its socket.

@@ -115,7 +115,7 @@ func (s *Screen) Start(ctx context.Context, t Terminal) {
 func (s *Screen) Show(c *conn.Change) bool {
 	s.model.Show(c)
 	switch c.Kind {
-	case conn.Owned, conn.Found, conn.Orphaned, conn.Dropped, conn.QueueFull, conn.Failed:
+	case conn.Owned, conn.Found, conn.Orphaned, conn.Dropped, conn.QueueFull, conn.Failed, conn.Idle:
 		return false
 	}
 	return c.Kind != conn.Ended || c.Conn.Closed != 0

@@ -68,6 +68,7 @@ func decode(raw *bpf.SnapshotTtSocket, hz uint64, s *Socket) error {
 		RecvQ:       raw.RecvQ,
 		SendQ:       raw.SendQ,
 		TimeLeft:    max(0, time.Duration(raw.TimerJiffies)*time.Second/time.Duration(hz)),
+		Idle:        time.Duration(raw.IdleJiffies) * time.Second / time.Duration(hz),
 		UID:         raw.Uid,
 		Drops:       raw.Drops,
 		State:       state,

@@ -111,6 +111,10 @@ type Socket struct {
 	// TimeWaitTimer that is what remains of the state.
 	TimeLeft time.Duration
 
+	// Idle is since anything came from the peer, of a full socket that has nothing
+	// in flight; else 0.
+	Idle time.Duration
+
 	// UID is of the user who made the socket, or whose listener made it. It is
 	// 0 for timewait sockets, which do not know it.
 	UID uint32

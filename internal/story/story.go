@@ -110,6 +110,14 @@ func (s Socket) Seen(at time.Duration, state tcp.State) event.Event {
 	return ev
 }
 
+// Idling is a sweep's finding of the established socket, which has not heard of
+// its peer for so long and has no keepalive.
+func (s Socket) Idling(at, idle time.Duration) event.Event {
+	ev := s.Seen(at, tcp.Established)
+	ev.Idle = idle
+	return ev
+}
+
 // Swept is the end of a sweep that began at from.
 func (s Socket) Swept(from, at time.Duration) event.Event {
 	return event.Event{Kind: event.Swept, Time: event.Time(at), From: event.Time(from), ID: event.ID{NetNS: s.ID.NetNS}}

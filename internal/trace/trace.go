@@ -41,7 +41,7 @@ type Options struct {
 
 	// Every passes on the changes that are no records, too: Owned, Found and
 	// Orphaned, which a sink that shows what is open needs, and Dropped,
-	// QueueFull and Failed, which tell why.
+	// QueueFull, Failed and Idle, which tell why.
 	Every bool
 
 	// Now reads the clock of the source's events. Nil means the time of the
@@ -200,6 +200,10 @@ func (t *Trace) sort(c *conn.Change) {
 		}
 	case conn.Retransmitted, conn.Episode, conn.Crowd, conn.ResetSent, conn.ResetReceived:
 		if Selects(f, c) {
+			t.gate.judge(c)
+		}
+	case conn.Idle:
+		if t.options.Every {
 			t.gate.judge(c)
 		}
 	case conn.Dropped, conn.QueueFull, conn.Failed:
