@@ -32,6 +32,18 @@ func flowOf(netns uint32, local, remote netip.AddrPort) flow {
 
 func (f flow) swapped() flow { return flow{f.remote, f.local, f.netns} }
 
+// A flowKey is a flow without pointers: a map of them costs half as much, and
+// nothing to the collector of garbage.
+type flowKey struct {
+	local, remote         [16]byte
+	netns                 uint32
+	localPort, remotePort uint16
+}
+
+func (f flow) key() flowKey {
+	return flowKey{f.local.Addr().As16(), f.remote.Addr().As16(), f.netns, f.local.Port(), f.remote.Port()}
+}
+
 // An end is what is known of one end of a connection.
 type end struct {
 	id      event.ID
@@ -44,12 +56,12 @@ type end struct {
 // peers knows the ends of connections by their addresses, so that an end finds
 // its peer on the same host.
 type peers struct {
-	ends map[flow]end
-	over []flow // a ring
+	ends map[flowKey]*end
+	over []flowKey // a ring
 	next int
 }
 
-func (p *peers) init() { p.ends = map[flow]end{} }
+func (p *peers) init() { p.ends = map[flowKey]*end{} }
 
 func (p *peers) change(e *Engine, c *conn.Change) {
 	cn := c.Conn
@@ -61,13 +73,16 @@ func (p *peers) change(e *Engine, c *conn.Change) {
 	default:
 		return
 	}
-	at := flowOf(cn.ID.NetNS, cn.Local, cn.Remote)
-	x, ok := p.ends[at]
-	if !ok && len(p.ends) >= maxPeers {
+	at := flowOf(cn.ID.NetNS, cn.Local, cn.Remote).key()
+	x := p.ends[at]
+	switch {
+	case x == nil && len(p.ends) >= maxPeers:
 		return
-	}
-	if x.over && cn.Closed == 0 {
-		x = end{} // another connection with the same addresses
+	case x == nil:
+		x = new(end)
+		p.ends[at] = x
+	case x.over && cn.Closed == 0:
+		*x = end{} // another connection with the same addresses
 	}
 	if owner := e.ownerOf(cn); owner != nil {
 		x.process = owner
@@ -77,17 +92,16 @@ func (p *peers) change(e *Engine, c *conn.Change) {
 		x.over = true
 		p.retire(at)
 	}
-	p.ends[at] = x
 }
 
 // retire forgets the end that was over for longest, unless another has its
 // addresses.
-func (p *peers) retire(at flow) {
+func (p *peers) retire(at flowKey) {
 	if len(p.over) < maxOver {
 		p.over = append(p.over, at)
 		return
 	}
-	if old := p.over[p.next]; p.ends[old].over {
+	if old := p.over[p.next]; p.ends[old] != nil && p.ends[old].over {
 		delete(p.ends, old)
 	}
 	p.over[p.next] = at
@@ -96,12 +110,18 @@ func (p *peers) retire(at flow) {
 
 // end returns the end of a connection, where that is on this host and not over.
 func (p *peers) end(of flow) (end, bool) {
-	x, ok := p.ends[of]
-	return x, ok && !x.over
+	x := p.ends[of.key()]
+	if x == nil {
+		return end{}, false
+	}
+	return *x, !x.over
 }
 
 // process returns the process at the other end of a connection, where that is
 // on this host.
 func (p *peers) process(netns uint32, local, remote netip.AddrPort) *process {
-	return p.ends[flowOf(netns, local, remote).swapped()].process
+	if x := p.ends[flowOf(netns, local, remote).swapped().key()]; x != nil {
+		return x.process
+	}
+	return nil
 }
