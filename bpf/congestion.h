@@ -44,6 +44,10 @@ static __always_inline int congestion_set(const struct sock *sk, __u8 ca_state)
 
 	if (old == ca_state && ca_state != TCP_CA_LOSS)
 		return 0;
+	if (shed_retransmits) {
+		count_shed(TT_CONGESTION);
+		return 0;
+	}
 	head.time_ns = bpf_ktime_get_ns();
 	read_sock(&copy, sk);
 	if (!set_tuple(&head, &copy) || !tuple_selected(&head))
@@ -52,7 +56,7 @@ static __always_inline int congestion_set(const struct sock *sk, __u8 ca_state)
 	head.cookie = cookie_of(&copy);
 	timed_out = ca_state == TCP_CA_LOSS && !BPF_CORE_READ(icsk, icsk_pending) &&
 		    (BPF_CORE_READ(tp, snd_wnd) || !probes_window(&copy));
-	if (!owner_selected(head.cookie) || (old == ca_state && timed_out && is_one_more(&head)))
+	if (!is_told_of(&head) || (old == ca_state && timed_out && is_one_more(&head)))
 		return 0;
 	out = reserve(&head, sizeof(*out));
 	if (!out)

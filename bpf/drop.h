@@ -113,7 +113,11 @@ static __always_inline int packet_freed(const struct sk_buff *skb, __u64 locatio
 		timewait_received((const struct inet_timewait_sock *)receiver);
 	else if (state == TCP_LISTEN)
 		listener_drops(receiver, skb, reason);
-	if (is_told(reason))
+	if (!is_told(reason))
+		return 0;
+	if (shed_drops)
+		count_shed(TT_DROPPED);
+	else
 		packet_dropped(skb, location, reason, receiver);
 	return 0;
 }

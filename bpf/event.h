@@ -231,11 +231,12 @@ struct tt_totals {
 	__u32 pad;
 };
 
-// What one CPU did, by kind: how many records it wanted to send, and how many
-// of them the ring had no room for.
+// What one CPU did, by kind: how many records it wanted to send, how many of them
+// the ring had no room for, and how many more it left out to save their cost.
 struct tt_tally {
 	__u64 sent[TT_NUM_KINDS];
 	__u64 lost[TT_NUM_KINDS];
+	__u64 shed[TT_NUM_KINDS];
 	// Transitions made by system calls: those that tt_set_state was run for,
 	// and those that tt_set_state_bh saw. See state.h.
 	__u64 by_call;

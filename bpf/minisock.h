@@ -38,7 +38,7 @@ static __always_inline int connect_bound(const struct sock *sk)
 	if (!set_tuple(&head, &copy) || !tuple_selected(&head))
 		return 0;
 	head.cookie = cookie_of(&copy);
-	if (owner_selected(head.cookie))
+	if (is_told_of(&head))
 		emit_head(&head);
 	return 0;
 }

@@ -5,7 +5,7 @@
 #pragma once
 
 #include "emit.h"
-#include "filter.h"
+#include "shed.h"
 #include "sock.h"
 #include "stack.h"
 
@@ -51,7 +51,7 @@ static __always_inline void emit_owner(void *ctx, struct tt_head *head, struct s
 	head->cookie = cookie_of(&copy);
 	save_stack(ctx, head->cookie, head->kind == TT_USED ? TT_OP_READ : TT_OP_ACCEPT);
 	if (!remember_owner(head->cookie, bpf_get_current_pid_tgid() >> 32, false) &&
-	    !owner_selected(head->cookie))
+	    !is_told_of(head))
 		return;
 	record = reserve(head, sizeof(*record));
 	if (!record)

@@ -5,7 +5,7 @@
 #pragma once
 
 #include "emit.h"
-#include "filter.h"
+#include "shed.h"
 #include "sock.h"
 #include "storm.h"
 
@@ -19,7 +19,7 @@ static __always_inline bool read_request(struct tt_head *head, const struct requ
 	if (!set_tuple(head, &copy) || !tuple_selected(head))
 		return false;
 	head->cookie = cookie_of(&copy);
-	return true;
+	return is_told_of(head);
 }
 
 static __always_inline void read_request_isn(struct tt_isn *isn, const struct request_sock *req)

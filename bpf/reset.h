@@ -5,8 +5,8 @@
 #pragma once
 
 #include "emit.h"
-#include "filter.h"
 #include "owner.h"
+#include "shed.h"
 #include "sock.h"
 #include "storm.h"
 
@@ -166,7 +166,7 @@ static __always_inline void emit_reset(const struct tt_reset *reset)
 {
 	struct tt_reset *out;
 
-	if (!tuple_selected(&reset->head) || !owner_selected(reset->head.cookie))
+	if (!tuple_selected(&reset->head) || !is_told_of(&reset->head))
 		return;
 	if (is_flood(reset))
 		return;

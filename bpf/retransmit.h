@@ -5,7 +5,7 @@
 #pragma once
 
 #include "emit.h"
-#include "filter.h"
+#include "shed.h"
 #include "sock.h"
 #include "storm.h"
 
@@ -127,7 +127,7 @@ static __always_inline int retransmitted(const struct sock *sk, const struct sk_
 		return 0;
 	r.head.old_state = member(&copy, skc_state);
 	r.head.cookie = cookie_of(&copy);
-	if (!owner_selected(r.head.cookie))
+	if (!is_told_of(&r.head))
 		return 0;
 	read_segment(&r, skb);
 	read_congestion(&r, (const struct tcp_sock *)sk);

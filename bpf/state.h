@@ -10,6 +10,7 @@
 #include "owner.h"
 #include "peek.h"
 #include "retransmit.h"
+#include "shed.h"
 #include "sock.h"
 #include "stack.h"
 
@@ -194,6 +195,7 @@ static __always_inline int state_changed(const struct sock *sk, int old, int new
 		.old_state = old,
 		.new_state = new,
 	};
+	bool listens = old == TCP_LISTEN || new == TCP_LISTEN;
 	bool news = false;
 
 	if (!tp || (old == new && !(process && is_second_close(old, new))))
@@ -229,7 +231,7 @@ static __always_inline int state_changed(const struct sock *sk, int old, int new
 		if (old == TCP_SYN_SENT && new == TCP_CLOSE && !head.local_port && !head.err)
 			connect_found_no_port(&head);
 	}
-	if (!news && !owner_selected(head.cookie))
+	if (!news && !(listens ? owner_selected(head.cookie) : is_told_of(&head)))
 		return 0;
 	if (new == TCP_CLOSE && old != TCP_LISTEN && head.cause != TT_CAUSE_TWIN) {
 		if (peek(tp, total_retrans))

@@ -6,7 +6,7 @@
 // each second.
 #pragma once
 
-#include "emit.h"
+#include "shed.h"
 
 // Why a segment is sent again: the rules of internal/conn, Classify.
 enum tt_class {
@@ -211,7 +211,8 @@ static __always_inline struct tt_storm *refuses(const struct tt_head *head, stru
 		own->head = *head;
 		own->head.kind = key->kind;
 	}
-	if ((!own || take_token(&own->filled_ns, &own->tokens, head->time_ns, TT_CONNECTION_BURST,
+	if (!shed_retransmits &&
+	    (!own || take_token(&own->filled_ns, &own->tokens, head->time_ns, TT_CONNECTION_BURST,
 				TT_CONNECTION_RATE)) &&
 	    cpu_allows(head->time_ns)) {
 		if (own && has_counted(own))

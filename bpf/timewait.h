@@ -5,7 +5,7 @@
 #pragma once
 
 #include "emit.h"
-#include "filter.h"
+#include "shed.h"
 #include "sock.h"
 
 static __always_inline bool read_timewait(struct tt_head *head, const struct inet_timewait_sock *tw)
@@ -16,7 +16,7 @@ static __always_inline bool read_timewait(struct tt_head *head, const struct ine
 	if (!set_tuple(head, &copy) || !tuple_selected(head))
 		return false;
 	head->cookie = cookie_of(&copy);
-	return owner_selected(head->cookie);
+	return is_told_of(head);
 }
 
 static __always_inline void emit_timewait_begin(const struct tt_head *head, __u32 left_jiffies)

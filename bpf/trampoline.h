@@ -27,7 +27,7 @@ static __always_inline int timewait_made(const struct sock *sk, __u8 state,
 	if (!set_tuple(&head, &copy) || !tuple_selected(&head))
 		return 0;
 	head.cookie = cookie_of(&copy);
-	if (owner_selected(head.cookie))
+	if (is_told_of(&head))
 		emit_timewait_begin(&head, 0); // its timer is not armed yet
 	return 0;
 }

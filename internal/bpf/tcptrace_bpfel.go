@@ -323,6 +323,7 @@ type TcptraceTtTally struct {
 	_          structs.HostLayout
 	Sent       [32]uint64
 	Lost       [32]uint64
+	Shed       [32]uint64
 	ByCall     uint64
 	ByCallSeen uint64
 }
@@ -370,58 +371,61 @@ type TcptraceTtTransition struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	TcptraceMapCalls          = "calls"
-	TcptraceMapEvents         = "events"
-	TcptraceMapHalfClosed     = "half_closed"
-	TcptraceMapListeners      = "listeners"
-	TcptraceMapMoments        = "moments"
-	TcptraceMapNoStorm        = "no_storm"
-	TcptraceMapOwners         = "owners"
-	TcptraceMapPaces          = "paces"
-	TcptraceMapStackRoom      = "stack_room"
-	TcptraceMapStacks         = "stacks"
-	TcptraceMapStorms         = "storms"
-	TcptraceMapTallies        = "tallies"
-	TcptraceMapUnowned        = "unowned"
-	TcptraceProgTtAccept      = "tt_accept"
-	TcptraceProgTtAccept4     = "tt_accept4"
-	TcptraceProgTtAccepting   = "tt_accepting"
-	TcptraceProgTtAccepting4  = "tt_accepting4"
-	TcptraceProgTtCongState   = "tt_cong_state"
-	TcptraceProgTtConnect     = "tt_connect"
-	TcptraceProgTtConnecting  = "tt_connecting"
-	TcptraceProgTtF_accept    = "tt_f_accept"
-	TcptraceProgTtF_connect   = "tt_f_connect"
-	TcptraceProgTtF_reqAdd    = "tt_f_req_add"
-	TcptraceProgTtF_reqChild  = "tt_f_req_child"
-	TcptraceProgTtF_reqDrop   = "tt_f_req_drop"
-	TcptraceProgTtF_reqPut    = "tt_f_req_put"
-	TcptraceProgTtF_reqPutx   = "tt_f_req_putx"
-	TcptraceProgTtF_reqTimer  = "tt_f_req_timer"
-	TcptraceProgTtF_reqTimerx = "tt_f_req_timerx"
-	TcptraceProgTtF_twKill    = "tt_f_tw_kill"
-	TcptraceProgTtF_twMade    = "tt_f_tw_made"
-	TcptraceProgTtF_twPacket  = "tt_f_tw_packet"
-	TcptraceProgTtF_twTimer   = "tt_f_tw_timer"
-	TcptraceProgTtKfreeSkb    = "tt_kfree_skb"
-	TcptraceProgTtListeners   = "tt_listeners"
-	TcptraceProgTtRead        = "tt_read"
-	TcptraceProgTtRecvReset   = "tt_recv_reset"
-	TcptraceProgTtRetrans     = "tt_retrans"
-	TcptraceProgTtSendReset   = "tt_send_reset"
-	TcptraceProgTtSetState    = "tt_set_state"
-	TcptraceProgTtSetStateBh  = "tt_set_state_bh"
-	TcptraceProgTtSock        = "tt_sock"
-	TcptraceProgTtSockops     = "tt_sockops"
-	TcptraceProgTtStorms      = "tt_storms"
-	TcptraceProgTtSynack      = "tt_synack"
-	TcptraceProgTtTimerCancel = "tt_timer_cancel"
-	TcptraceProgTtTimerDone   = "tt_timer_done"
-	TcptraceProgTtTimerExpire = "tt_timer_expire"
-	TcptraceProgTtTimerStart  = "tt_timer_start"
-	TcptraceVarConfig         = "config"
-	TcptraceVarTracingIsOver  = "tracing_is_over"
-	TcptraceVarWireTypes      = "wire_types"
+	TcptraceMapCalls           = "calls"
+	TcptraceMapEvents          = "events"
+	TcptraceMapHalfClosed      = "half_closed"
+	TcptraceMapListeners       = "listeners"
+	TcptraceMapMoments         = "moments"
+	TcptraceMapNoStorm         = "no_storm"
+	TcptraceMapOwners          = "owners"
+	TcptraceMapPaces           = "paces"
+	TcptraceMapStackRoom       = "stack_room"
+	TcptraceMapStacks          = "stacks"
+	TcptraceMapStorms          = "storms"
+	TcptraceMapTallies         = "tallies"
+	TcptraceMapUnowned         = "unowned"
+	TcptraceProgTtAccept       = "tt_accept"
+	TcptraceProgTtAccept4      = "tt_accept4"
+	TcptraceProgTtAccepting    = "tt_accepting"
+	TcptraceProgTtAccepting4   = "tt_accepting4"
+	TcptraceProgTtCongState    = "tt_cong_state"
+	TcptraceProgTtConnect      = "tt_connect"
+	TcptraceProgTtConnecting   = "tt_connecting"
+	TcptraceProgTtF_accept     = "tt_f_accept"
+	TcptraceProgTtF_connect    = "tt_f_connect"
+	TcptraceProgTtF_reqAdd     = "tt_f_req_add"
+	TcptraceProgTtF_reqChild   = "tt_f_req_child"
+	TcptraceProgTtF_reqDrop    = "tt_f_req_drop"
+	TcptraceProgTtF_reqPut     = "tt_f_req_put"
+	TcptraceProgTtF_reqPutx    = "tt_f_req_putx"
+	TcptraceProgTtF_reqTimer   = "tt_f_req_timer"
+	TcptraceProgTtF_reqTimerx  = "tt_f_req_timerx"
+	TcptraceProgTtF_twKill     = "tt_f_tw_kill"
+	TcptraceProgTtF_twMade     = "tt_f_tw_made"
+	TcptraceProgTtF_twPacket   = "tt_f_tw_packet"
+	TcptraceProgTtF_twTimer    = "tt_f_tw_timer"
+	TcptraceProgTtKfreeSkb     = "tt_kfree_skb"
+	TcptraceProgTtListeners    = "tt_listeners"
+	TcptraceProgTtRead         = "tt_read"
+	TcptraceProgTtRecvReset    = "tt_recv_reset"
+	TcptraceProgTtRetrans      = "tt_retrans"
+	TcptraceProgTtSendReset    = "tt_send_reset"
+	TcptraceProgTtSetState     = "tt_set_state"
+	TcptraceProgTtSetStateBh   = "tt_set_state_bh"
+	TcptraceProgTtSock         = "tt_sock"
+	TcptraceProgTtSockops      = "tt_sockops"
+	TcptraceProgTtStorms       = "tt_storms"
+	TcptraceProgTtSynack       = "tt_synack"
+	TcptraceProgTtTimerCancel  = "tt_timer_cancel"
+	TcptraceProgTtTimerDone    = "tt_timer_done"
+	TcptraceProgTtTimerExpire  = "tt_timer_expire"
+	TcptraceProgTtTimerStart   = "tt_timer_start"
+	TcptraceVarConfig          = "config"
+	TcptraceVarShedDrops       = "shed_drops"
+	TcptraceVarShedRetransmits = "shed_retransmits"
+	TcptraceVarShedSockets     = "shed_sockets"
+	TcptraceVarTracingIsOver   = "tracing_is_over"
+	TcptraceVarWireTypes       = "wire_types"
 )
 
 // LoadTcptrace returns the embedded CollectionSpec for Tcptrace.
@@ -527,9 +531,12 @@ type TcptraceMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type TcptraceVariableSpecs struct {
-	Config        *ebpf.VariableSpec `ebpf:"config"`
-	TracingIsOver *ebpf.VariableSpec `ebpf:"tracing_is_over"`
-	WireTypes     *ebpf.VariableSpec `ebpf:"wire_types"`
+	Config          *ebpf.VariableSpec `ebpf:"config"`
+	ShedDrops       *ebpf.VariableSpec `ebpf:"shed_drops"`
+	ShedRetransmits *ebpf.VariableSpec `ebpf:"shed_retransmits"`
+	ShedSockets     *ebpf.VariableSpec `ebpf:"shed_sockets"`
+	TracingIsOver   *ebpf.VariableSpec `ebpf:"tracing_is_over"`
+	WireTypes       *ebpf.VariableSpec `ebpf:"wire_types"`
 }
 
 // TcptraceObjects contains all objects after they have been loaded into the kernel.
@@ -589,9 +596,12 @@ func (m *TcptraceMaps) Close() error {
 //
 // It can be passed to LoadTcptraceObjects or ebpf.CollectionSpec.LoadAndAssign.
 type TcptraceVariables struct {
-	Config        *ebpf.Variable `ebpf:"config"`
-	TracingIsOver *ebpf.Variable `ebpf:"tracing_is_over"`
-	WireTypes     *ebpf.Variable `ebpf:"wire_types"`
+	Config          *ebpf.Variable `ebpf:"config"`
+	ShedDrops       *ebpf.Variable `ebpf:"shed_drops"`
+	ShedRetransmits *ebpf.Variable `ebpf:"shed_retransmits"`
+	ShedSockets     *ebpf.Variable `ebpf:"shed_sockets"`
+	TracingIsOver   *ebpf.Variable `ebpf:"tracing_is_over"`
+	WireTypes       *ebpf.Variable `ebpf:"wire_types"`
 }
 
 // TcptracePrograms contains all programs after they have been loaded into the kernel.

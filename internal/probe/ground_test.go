@@ -28,6 +28,8 @@ type ground struct {
 	inode uint32
 	tally [event.NumKinds]probe.Tally // once the play is over
 	swept chan struct{}               // closed by the first sweep, if there are any
+
+	source *probe.Source
 }
 
 // playOn traces a ground while play makes its traffic, and returns the events
@@ -80,6 +82,7 @@ func (g *ground) trace(options probe.Options, older, play func(g *ground), event
 		return err
 	}
 	defer source.Close()
+	g.source = source
 	ctx, cancel := context.WithCancel(g.t.Context())
 	defer cancel()
 	done := make(chan error)

@@ -22,11 +22,15 @@ func Measure() (io.Closer, error) {
 
 const bpfStatsRunTime = 0 // enum bpf_stats_type: BPF_STATS_RUN_TIME
 
-// Cost returns how long the programs ran since Open, on all CPUs, and how
-// often, while the kernel measured it: 0 where it never did. It is to be called
-// from the goroutine of Run, as OnBatch is.
+// Cost returns how long the hooks' programs ran since Open, on all CPUs, and how
+// often, while the kernel measured it: 0 where it never did. Those that user
+// space runs itself, the iterators, are in this process's own time. It is to be
+// called from the goroutine of Run, as OnBatch is.
 func (s *Source) Cost() (ran time.Duration, runs uint64, err error) {
 	for name, p := range s.programs.collection.Programs {
+		if s.programs.iterator(name) != nil {
+			continue
+		}
 		stats, err := p.Stats()
 		if err != nil {
 			return 0, 0, fmt.Errorf("read what %s cost: %w", name, err)

@@ -43,8 +43,9 @@ type sweeper struct {
 	cancel  context.CancelFunc
 
 	last    event.Time // begin of the last one
-	wanted  bool       // events were lost since
+	wanted  bool       // events were lost since, or more sockets are told of
 	failure error      // of the last one
+	shed    event.Shedding
 }
 
 // swept is what a sweep found.
@@ -150,7 +151,7 @@ func (s *sweeper) finish(found *swept, o *order) {
 	}
 	for i := range found.snapshot.Sockets {
 		socket := &found.snapshot.Sockets[i]
-		if s.strange(socket) {
+		if s.strange(socket) || s.leaves(socket.ID, socket.State) {
 			continue
 		}
 		seen(socket, o.next())

@@ -13,9 +13,10 @@ import (
 
 // A Tally counts the records of one kind: how many the kernel side wanted to
 // send, and how many of them it could not: the ring had no room, or the kernel
-// skipped the program that would have made them.
+// skipped the program that would have made them. Shed ones, which it was told to
+// leave out, are in neither.
 type Tally struct {
-	Sent, Lost uint64
+	Sent, Lost, Shed uint64
 }
 
 // A ledger knows what was lost up to the last time it was read.
@@ -40,6 +41,7 @@ func (l *ledger) read() error {
 			if kind := bpf.EventKind(i); kind != 0 {
 				l.known[kind].Sent += l.perCPU[cpu].Sent[i]
 				l.known[kind].Lost += l.perCPU[cpu].Lost[i]
+				l.known[kind].Shed += l.perCPU[cpu].Shed[i]
 			}
 		}
 	}
