@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -114,7 +115,7 @@ func (s *agentSettings) trace(ctx context.Context, a *agent.Agent, server *agent
 	defer labels.Close()
 	var source *probe.Source
 	t := trace.New(trace.Options{
-		Filter: s.probe.Filter, Now: monotonic, Label: labels.label, Every: true, Sparse: s.probe.FiltersProcesses(),
+		Filter: s.probe.Filter, Now: monotonic, Every: true, Sparse: s.probe.FiltersProcesses(),
 		Ready: func() { s.began(a, server, stderr) },
 	})
 	s.probe.OnBatch = t.Batch
@@ -122,7 +123,7 @@ func (s *agentSettings) trace(ctx context.Context, a *agent.Agent, server *agent
 		return &unableError{err}
 	}
 	defer source.Close()
-	if s.measure {
+	if s.measure || s.maxCPU.Limit > 0 {
 		on, err := probe.Measure()
 		if err != nil {
 			return err
@@ -139,13 +140,15 @@ func (s *agentSettings) trace(ctx context.Context, a *agent.Agent, server *agent
 	debug.FreeOSMemory()
 	debug.SetGCPercent(50)
 	a.Watch(agent.Watched{
+		Limit: s.maxCPU, Cost: func() (time.Duration, error) { return spent(source) }, Shed: source.Shed, Forget: t.Forget,
 		Clock: source.Clock(), Now: monotonic, Open: t.Open,
 		Health: func() metrics.Health {
-			ran, runs, err := source.Cost()
-			if err != nil {
-				ran, runs = 0, 0 // the rest is as true without
+			h := metrics.Health{Tracker: t.Stats()}
+			if ran, runs, err := source.Cost(); err == nil { // the rest is as true without
+				h.CPU, h.Runs = ran, runs
 			}
-			return metrics.Health{Tracker: t.Stats(), CPU: ran, Runs: runs}
+			h.Load.Drops, h.Load.Retransmits, h.Load.Connections = source.LeftOut()
+			return h
 		},
 	})
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -156,7 +159,7 @@ func (s *agentSettings) trace(ctx context.Context, a *agent.Agent, server *agent
 		}
 	}()
 	go s.reloads(ctx, a, stderr)
-	summary, err := t.Run(ctx, source, a)
+	summary, err := t.Run(ctx, labelled(source, labels.label), a)
 	a.Stopping()
 	a.Close()
 	conclude(stderr, summary)

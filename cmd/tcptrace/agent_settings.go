@@ -15,6 +15,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/agent"
 	"github.com/tcptrace/tcptrace/internal/agent/config"
 	"github.com/tcptrace/tcptrace/internal/agent/export"
+	"github.com/tcptrace/tcptrace/internal/agent/governor"
 	"github.com/tcptrace/tcptrace/internal/agent/metrics"
 )
 
@@ -27,6 +28,7 @@ type agentSettings struct {
 	expire, window            time.Duration
 	histograms                string
 	failedCalls, measure      bool
+	maxCPU                    governor.Options
 	otlp                      export.Options
 	headers                   []string
 	hangups                   chan os.Signal
@@ -57,6 +59,7 @@ func newAgentSettings() *agentSettings {
 	s := &agentSettings{
 		listen: "127.0.0.1:9435", labels: []string{}, maxSeries: metrics.DefaultMaxSeries,
 		expire: metrics.DefaultExpire, window: time.Hour, histograms: string(metrics.Both),
+		maxCPU: governor.Options{Window: governor.DefaultWindow},
 	}
 	s.otlp = export.Options{
 		Protocol: export.HTTP, Queue: export.DefaultQueue, Patience: export.DefaultPatience, Every: export.DefaultEvery,
@@ -96,6 +99,9 @@ func (s *agentSettings) metricFlags() *pflag.FlagSet {
 		"`KIND` of histograms: native is exact within 5% and costs few series, classic is for scrapers without it; or both")
 	fs.Var(period{to: &s.window, min: time.Minute, max: 240 * time.Hour}, "findings-window",
 		"gather findings for this `TIME`, then begin anew with the connections that are open")
+	fs.Var(share{&s.maxCPU.Limit}, "max-cpu",
+		"hold what tracing costs, the BPF programs included, under this `SHARE` of one core, such as 1%: leaves out drops, then the details of"+
+			" retransmits, then whole connections, and scales the counts; includes --measure")
 	fs.BoolVar(&s.failedCalls, "failed-calls", false,
 		"watch accept() and connect() fail, too: for fd-exhaustion; that costs every system call of the host some 50 ns")
 	return fs
@@ -116,6 +122,7 @@ func (s *agentSettings) exportFlags() *pflag.FlagSet {
 
 func (s *agentSettings) advancedFlags() *pflag.FlagSet {
 	fs := s.live.advanced()
+	fs.Var(period{to: &s.maxCPU.Window, min: 100 * time.Millisecond, max: time.Hour}, "cpu-window", "average what tracing costs over this `TIME` before --max-cpu acts on it")
 	fs.BoolVar(&s.measure, "measure", false,
 		"have the kernel measure what tcptrace's BPF programs cost, for tcptrace_bpf_cpu_seconds_total; that costs 30 to 50 ns for each run of one")
 	return fs
@@ -216,6 +223,7 @@ func (s *agentSettings) fixed(fresh *agentSettings) (names []string) {
 	differs("which connections", s.filter, fresh.filter)
 	differs("failed-calls", s.failedCalls, fresh.failedCalls)
 	differs("measure", s.measure, fresh.measure)
+	differs("max-cpu", s.maxCPU, fresh.maxCPU)
 	a, b := s.probe, fresh.probe
 	a.OnBatch, b.OnBatch = nil, nil
 	a.Filter, b.Filter, a.Errors, b.Errors = fresh.filter, fresh.filter, false, false
@@ -253,3 +261,22 @@ func (q quantity) Set(s string) error {
 
 func (q quantity) String() string { return "" }
 func (q quantity) Type() string   { return "number" }
+
+// A share is a part of one core, in percent or as a number.
+type share struct{ to *float64 }
+
+func (s share) Set(text string) error {
+	number, percent := strings.CutSuffix(text, "%")
+	v, err := strconv.ParseFloat(number, 64)
+	if percent {
+		v /= 100
+	}
+	if err != nil || !(v >= 0.0001 && v <= 64) {
+		return fmt.Errorf("%q is no share of a core; write a percentage such as 1%%", text)
+	}
+	*s.to = v
+	return nil
+}
+
+func (s share) String() string { return "" }
+func (s share) Type() string   { return "share" }

@@ -95,7 +95,6 @@ func (a *assertCommand) traceCommand(stderr io.Writer, command string, settings 
 	a.probe.Filter = a.filter
 	t := trace.New(trace.Options{
 		Filter: a.filter, Now: monotonic, Every: true,
-		Label: a.label(labels),
 		Ready: func() {
 			fmt.Fprintf(stderr, "tracing %s and its children\n", render.Safe(filepath.Base(command)))
 			go a.runUntil(ended)
@@ -112,7 +111,7 @@ func (a *assertCommand) traceCommand(stderr io.Writer, command string, settings 
 	}
 	sink := verdict.sink(a.assertions, options, source.Clock(), monotonic)
 	sink.belongs = func(task *event.Task) bool { return task.Known() && a.child.Belongs(task, sink.end) }
-	summary, err := t.Run(ctx, source, sink)
+	summary, err := t.Run(ctx, labelled(source, a.label(labels)), sink)
 	return verdict, summary, errors.Join(err, source.Close())
 }
 

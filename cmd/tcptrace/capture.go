@@ -76,15 +76,10 @@ func (c *capture) begin(ctx context.Context, l *live, source *probe.Source, labe
 
 // tap returns source with what it hands over being recorded, after it is shown:
 // what showing it has found out must come first in the recording.
-func (c *capture) tap(source trace.Source, label census.Labeler) trace.Source {
-	return tapped{source, func(ev *event.Event, handle event.Handler) { c.take(ev, label, handle) }}
-}
+func (c *capture) tap(source trace.Source) trace.Source { return tapped{source, c.take} }
 
 // take hands on one event, and records it.
-func (c *capture) take(ev *event.Event, label census.Labeler, handle event.Handler) {
-	if ev.Task.Known() {
-		ev.Task.Label = label(&ev.Task, ev.Time)
-	}
+func (c *capture) take(ev *event.Event, handle event.Handler) {
 	c.survey.meet(ev.ID.NetNS)
 	handle(ev)
 	c.recorder.Event(ev)

@@ -5,8 +5,10 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/tcptrace/tcptrace/internal/census"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/proc"
+	"github.com/tcptrace/tcptrace/internal/trace"
 )
 
 func cmdlineFlag(fs *pflag.FlagSet, to *bool) {
@@ -91,6 +93,18 @@ func (l *labeler) find(t *event.Task, at event.Time) *event.Label {
 		l.labels[label] = known
 	}
 	return known
+}
+
+// labelled returns a source that says more of the processes in what another hands
+// over. It asks of each as its event comes, which may be the last moment at which
+// anything can be known of it.
+func labelled(from trace.Source, label census.Labeler) trace.Source {
+	return tapped{from, func(ev *event.Event, handle event.Handler) {
+		if ev.Task.Known() {
+			ev.Task.Label = label(&ev.Task, ev.Time)
+		}
+		handle(ev)
+	}}
 }
 
 func containerLabel(c *proc.Container) event.Label {

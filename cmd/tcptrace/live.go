@@ -216,14 +216,12 @@ func (l *live) traceFrom(ctx context.Context, cmd *cobra.Command, build newSink,
 	if err != nil {
 		return trace.Summary{}, err
 	}
+	from = labelled(from, labels.label)
 	if l.capture == nil {
 		from = tapped{from, func(ev *event.Event, handle event.Handler) {
 			if l.capture != nil { // the user has begun one since
-				l.capture.take(ev, labels.label, handle)
+				l.capture.take(ev, handle)
 				return
-			}
-			if ev.Task.Known() {
-				ev.Task.Label = labels.label(&ev.Task, ev.Time)
 			}
 			handle(ev)
 		}}
@@ -231,7 +229,7 @@ func (l *live) traceFrom(ctx context.Context, cmd *cobra.Command, build newSink,
 		if err := l.capture.begin(ctx, l, source, labels.label, cmd.ErrOrStderr()); err != nil {
 			return trace.Summary{}, err
 		}
-		from = l.capture.tap(from, labels.label)
+		from = l.capture.tap(from)
 	}
 	if build == nil {
 		return t.Run(ctx, from, nil)

@@ -17,6 +17,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/tcptrace/tcptrace/internal/agent/export"
+	"github.com/tcptrace/tcptrace/internal/agent/governor"
 	"github.com/tcptrace/tcptrace/internal/agent/metrics"
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/diagnose"
@@ -43,6 +44,15 @@ type Watched struct {
 
 	// Health returns the figures of the trace.
 	Health func() metrics.Health
+
+	// Limit says how much tracing may cost, which the next three hold it to:
+	// Cost returns the CPU time that it has taken in all, Shed changes what is
+	// left out from the time on that it returns, and Forget ends the interest in
+	// open connections. Without a limit they are not called.
+	Limit  governor.Options
+	Cost   func() (time.Duration, error)
+	Shed   func(event.Shedding) (event.Time, error)
+	Forget func(unwanted func(*conn.Connection) bool)
 }
 
 // An Agent is the sink of a trace that lasts.
@@ -64,6 +74,7 @@ type Agent struct {
 	now      Settings
 	metering *metrics.Metrics
 	exporter *export.Exporter
+	governed governed
 
 	metrics atomic.Pointer[metrics.Metrics]
 	beat    atomic.Int64           // when the source was last read, as time.Now().UnixNano()
@@ -114,6 +125,7 @@ func New(settings Settings, sysctls diagnose.Settings, log *slog.Logger) (*Agent
 // Watch says what the agent watches. It comes before the first change.
 func (a *Agent) Watch(w Watched) {
 	a.watched = w
+	a.governed.governor = governor.New(w.Limit)
 	if a.exporter != nil {
 		a.exporter.Clock(w.Clock)
 	}
@@ -126,6 +138,7 @@ func (a *Agent) stage(settings Settings) (*staged, error) {
 	if first || !reflect.DeepEqual(settings.Metrics, a.now.Metrics) {
 		o := settings.Metrics
 		o.Gather = a.gather
+		o.Left, o.LeftOpen = a.governed.samples.At, a.governed.samples.Open
 		var err error
 		if s.metrics, err = metrics.New(o); err != nil {
 			return nil, err
@@ -199,17 +212,20 @@ func (a *Agent) Show(c *conn.Change) bool {
 		return false
 	}
 	if a.exporter != nil {
-		a.exporter.Connection(c)
+		a.exporter.Connection(c, a.governed.weight(c))
 	}
 	return true
 }
 
 // Flush does what is due. It comes after each look into the ring, some twenty
-// times a second, and never fails.
+// times a second. It fails where what tracing costs cannot be known, or limited.
 func (a *Agent) Flush() error {
 	a.takeOver()
 	a.beat.Store(time.Now().UnixNano())
 	now := a.watched.Now()
+	if err := a.govern(now); err != nil {
+		return err
+	}
 	a.diagnose(now)
 	a.census(now)
 	if a.watchdog > 0 && time.Since(a.barked) >= a.watchdog/3 {
@@ -259,7 +275,9 @@ func (a *Agent) census(now event.Time) {
 		return
 	}
 	a.metering.Findings(a.engine.Findings())
-	a.metering.Census(a.watched.Open, now, a.watched.Health())
+	health := a.watched.Health()
+	a.governed.describe(&health.Load)
+	a.metering.Census(a.watched.Open, now, health)
 	ended := a.watched.Now()
 	a.counted, a.rest = now, ended.Add(censusShare*ended.Sub(now))
 	for _, w := range waiting {

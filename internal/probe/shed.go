@@ -29,6 +29,22 @@ func (s *Source) Shed(what event.Shedding) (event.Time, error) {
 	return now(), nil
 }
 
+// LeftOut returns how many events were left out since Open, as of the last poll:
+// drops, congestion states, and those of whole connections.
+func (s *Source) LeftOut() (drops, retransmits, connections uint64) {
+	for kind, tally := range s.ledger.known {
+		switch event.Kind(kind) {
+		case event.Dropped:
+			drops += tally.Shed
+		case event.Congestion:
+			retransmits += tally.Shed
+		default:
+			connections += tally.Shed
+		}
+	}
+	return drops, retransmits, connections
+}
+
 // leaves reports whether a sweep leaves out a socket, as the hooks do.
 func (s *sweeper) leaves(id event.ID, state tcp.State) bool {
 	return state != tcp.Listen && !s.shed.Tells(id.Cookie)

@@ -24,10 +24,11 @@ func Examine(Options) ([]Capability, error) { return nil, errNotLinux }
 // ExamineHost returns nothing.
 func ExamineHost() Host { return Host{} }
 
-func (*Source) Run(context.Context, event.Handler) error { return errNotLinux }
-func (*Source) Stack(event.ID) (Stack, bool)             { return Stack{}, false }
-func (*Source) Clock() event.Clock                       { return event.Clock{} }
-func (*Source) Capabilities() []Capability               { return nil }
-func (*Source) Shed(event.Shedding) (event.Time, error)  { return 0, errNotLinux }
-func (*Source) RunTime() (uint64, time.Duration)         { return 0, 0 }
-func (*Source) Close() error                             { return nil }
+func (*Source) Run(context.Context, event.Handler) error          { return errNotLinux }
+func (*Source) Stack(event.ID) (Stack, bool)                      { return Stack{}, false }
+func (*Source) Clock() event.Clock                                { return event.Clock{} }
+func (*Source) Capabilities() []Capability                        { return nil }
+func (*Source) Shed(event.Shedding) (event.Time, error)           { return 0, errNotLinux }
+func (*Source) LeftOut() (drops, retransmits, connections uint64) { return 0, 0, 0 }
+func (*Source) RunTime() (uint64, time.Duration)                  { return 0, 0 }
+func (*Source) Close() error                                      { return nil }

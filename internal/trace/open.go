@@ -17,6 +17,17 @@ func (t *Trace) Open(yield func(*conn.Connection) bool) {
 	}
 }
 
+// Forget ends the interest in the open connections that are unwanted, as the
+// tracker's does. It is called as Open is.
+func (t *Trace) Forget(unwanted func(*conn.Connection) bool) {
+	for c := range t.tracker.Open {
+		if unwanted(c) {
+			t.gate.drop(c)
+			t.tracker.Forget(c)
+		}
+	}
+}
+
 // Lookup returns a connection that is open, or ended a moment ago, if the filter
 // selects it; else nil. It is called as Open is, and valid for as long.
 func (t *Trace) Lookup(id event.ID) *conn.Connection {

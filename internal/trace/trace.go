@@ -48,11 +48,6 @@ type Options struct {
 	// last event, which is right for a recording.
 	Now func() event.Time
 
-	// Label, if set, says more of a process: nil where nothing is known. It is
-	// asked of each event's process as the event comes, which may be the last
-	// moment at which anything can be known of it.
-	Label func(t *event.Task, at event.Time) *event.Label
-
 	// Ready, if set, is called once, as soon as reading has begun.
 	Ready func()
 }
@@ -160,9 +155,6 @@ func (t *Trace) now() event.Time {
 
 func (t *Trace) handle(ev *event.Event) {
 	t.last = max(t.last, ev.Time)
-	if t.options.Label != nil && ev.Task.Known() {
-		ev.Task.Label = t.options.Label(&ev.Task, ev.Time)
-	}
 	t.tracker.Handle(ev, t.emit)
 }
 

@@ -17,8 +17,9 @@ import (
 )
 
 // Connection sends the record of a connection that ended, if connections are to
-// be sent. It keeps nothing of c.
-func (x *Exporter) Connection(c *conn.Change) {
+// be sent. Where others were left out, weight says how many it stands for. It keeps
+// nothing of c.
+func (x *Exporter) Connection(c *conn.Change, weight uint64) {
 	if !x.options.sends(Connections) || x.queue.full() {
 		return
 	}
@@ -31,6 +32,9 @@ func (x *Exporter) Connection(c *conn.Change) {
 	x.identity(c.Conn)
 	x.life(c.Conn)
 	x.traffic(c.Conn)
+	if weight > 1 {
+		x.number("tcptrace.weight", int64(weight))
+	}
 	r.SetBody(attribute.StringValue(line(c.Conn)))
 	r.AddAttributes(x.attributes...)
 	x.logger.Emit(context.Background(), r)

@@ -44,7 +44,7 @@ func newExporter(t *testing.T, o Options) (*Exporter, *Counters) {
 func tell(x *Exporter, events []event.Event) {
 	story.Tell(events, 80*time.Second, func(c *conn.Change) {
 		if c.Kind == conn.Ended && c.Conn.Closed != 0 {
-			x.Connection(c)
+			x.Connection(c, 1)
 		}
 	})
 }

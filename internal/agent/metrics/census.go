@@ -20,11 +20,23 @@ func (m *Metrics) Census(open iter.Seq[*conn.Connection], now event.Time, h Heal
 	for c := range open {
 		m.listen(c)
 	}
+	var left event.Shedding
+	if m.options.LeftOpen != nil {
+		left = m.options.LeftOpen(now)
+	}
 	for c := range open {
-		if v := socketVariant[c.State]; v >= 0 && c.State != tcp.Close {
-			s := m.subject(m.keyOf(c), now)
-			s.open[v]++
+		v := socketVariant[c.State]
+		if v < 0 || c.State == tcp.Close {
+			continue
 		}
+		weight := 1.0
+		if left.Sockets > 0 && c.ID.Cookie != 0 && !c.Listener() {
+			if !left.Tells(c.ID.Cookie) {
+				continue // those that are known stand for it
+			}
+			weight = float64(left.Weight())
+		}
+		m.subject(m.keyOf(c), now).open[v] += weight
 	}
 	m.expire(now, m.options.Expire)
 	m.publish()

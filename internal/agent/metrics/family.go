@@ -250,7 +250,7 @@ func errnoVariant(e event.Errno) int {
 type vector struct {
 	counters   *prometheus.CounterVec
 	gauges     *prometheus.GaugeVec
-	histograms *prometheus.HistogramVec
+	histograms *distributions
 }
 
 func (v *vector) collector() prometheus.Collector {
@@ -270,7 +270,7 @@ func (v *vector) remove(values []string) {
 	case v.gauges != nil:
 		v.gauges.DeleteLabelValues(values...)
 	default:
-		v.histograms.DeleteLabelValues(values...)
+		v.histograms.remove(values)
 	}
 }
 
@@ -282,14 +282,5 @@ func (f *family) vector(labels []string, h Histograms) vector {
 	case gauge:
 		return vector{gauges: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: f.name, Help: f.help}, labels)}
 	}
-	opts := prometheus.HistogramOpts{Name: f.name, Help: f.help}
-	if h != Native {
-		opts.Buckets = f.buckets
-	}
-	if h != Classic {
-		opts.NativeHistogramBucketFactor = 1.1 // a quantile is then right within 5 %
-		opts.NativeHistogramMaxBucketNumber = 160
-		opts.NativeHistogramMinResetDuration = nativeResetAfter
-	}
-	return vector{histograms: prometheus.NewHistogramVec(opts, labels)}
+	return vector{histograms: newDistributions(f, labels, h)}
 }

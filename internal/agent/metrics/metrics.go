@@ -43,6 +43,10 @@ type Options struct {
 	// Gather, if set, is called before each gathering, and may wait until the
 	// census has been taken.
 	Gather func()
+
+	// Left, if set, returns what was left out at a time, and LeftOpen by what
+	// the connections that are open at the present stand for all.
+	Left, LeftOpen func(event.Time) event.Shedding
 }
 
 const (
@@ -51,9 +55,8 @@ const (
 	// DefaultExpire is the default of Options.Expire.
 	DefaultExpire = 15 * time.Minute
 
-	squeezedExpire   = time.Minute
-	nativeResetAfter = time.Hour
-	numSockets       = 10 // len(socketStates)
+	squeezedExpire = time.Minute
+	numSockets     = 10 // len(socketStates)
 
 	// ownSeries is room for what tcptrace tells of itself: process_* and the
 	// metrics of health.go.
@@ -103,6 +106,7 @@ type Metrics struct {
 	registry   *prometheus.Registry
 	expired    prometheus.Counter
 	overflowed prometheus.Counter
+	estimated  prometheus.Counter
 	lost       *prometheus.CounterVec
 	series     prometheus.Gauge
 	health     atomic.Pointer[Health]
@@ -159,6 +163,10 @@ func (m *Metrics) registerOwn() {
 		Name: "tcptrace_series_overflow_total",
 		Help: `What was counted under the labels "other", because the budget of series (--max-series) had no room.`,
 	})
+	m.estimated = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "tcptrace_estimated_total",
+		Help: "What was counted for connections that were left out (--max-cpu), by those that were not. 0: all counts are exact.",
+	})
 	m.series = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "tcptrace_series", Help: "Series that there are, of those that the budget bounds.",
 	})
@@ -180,7 +188,7 @@ func (m *Metrics) registerOwn() {
 		ConstLabels: prometheus.Labels{"version": m.options.Version},
 	})
 	info.Set(1)
-	m.registry.MustRegister(m.expired, m.overflowed, m.series, limit, m.lost, info, (*healthCollector)(m), (*findingCollector)(m),
+	m.registry.MustRegister(m.expired, m.overflowed, m.estimated, m.series, limit, m.lost, info, (*healthCollector)(m), (*findingCollector)(m),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{Namespace: "tcptrace"}))
 }
 

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
@@ -21,7 +23,7 @@ func (m *Metrics) Show(c *conn.Change) {
 	case conn.Found:
 		m.listen(c.Conn)
 	case conn.Retransmitted:
-		m.count(c, retransmits, int(c.Class), float64(c.Segments))
+		m.count(c, retransmits, int(c.Class), uint64(c.Segments))
 	case conn.Episode:
 		m.episode(c)
 	case conn.ResetSent:
@@ -51,35 +53,62 @@ func (m *Metrics) subjectOf(c *conn.Change) *subject {
 	return m.subject(k, c.Time)
 }
 
-// count adds n to one of the counters of whom c is about.
-func (m *Metrics) count(c *conn.Change, of, variant int, n float64) {
+// weight returns how many connections that of c stands for, where some were left
+// out as it came. Listeners never are, nor is what has no connection.
+func (m *Metrics) weight(c *conn.Change) uint64 {
+	if m.options.Left == nil || c.Conn == nil || c.Conn.ID.Cookie == 0 || c.Conn.Listener() {
+		return 1
+	}
+	return m.options.Left(c.Time).Weight()
+}
+
+// count adds n, times what c stands for, to one of the counters of whom it is
+// about.
+func (m *Metrics) count(c *conn.Change, of, variant int, n uint64) {
 	m.add(m.subjectOf(c), of, variant, n, c)
 }
 
-func (m *Metrics) add(s *subject, of, variant int, n float64, c *conn.Change) {
-	if n <= 0 {
+func (m *Metrics) add(s *subject, of, variant int, n uint64, c *conn.Change) {
+	m.addExactly(s, of, variant, m.scaled(n, c), c)
+}
+
+// scaled returns n times what c stands for, and takes note of an estimate.
+func (m *Metrics) scaled(n uint64, c *conn.Change) uint64 {
+	w := m.weight(c)
+	if w > 1 {
+		m.estimated.Add(float64(n * (w - 1)))
+	}
+	return n * w
+}
+
+func (m *Metrics) addExactly(s *subject, of, variant int, n uint64, c *conn.Change) {
+	if n == 0 {
 		return
 	}
 	x := m.room(s, of, variant)
 	if x.told == nil {
 		x.told = make([]event.Time, 1)
 	}
-	if labels := x.exemplar(0, c); labels != nil {
-		x.counter.(prometheus.ExemplarAdder).AddWithExemplar(n, labels)
+	if x.tells(0, c) {
+		x.counter.(prometheus.ExemplarAdder).AddWithExemplar(float64(n), exemplarLabels(c))
 		return
 	}
-	x.counter.Add(n)
+	x.counter.Add(float64(n))
 }
 
 // observe adds a length of time to one of the histograms of s.
 func (m *Metrics) observe(s *subject, of, variant int, length time.Duration, c *conn.Change) {
 	x := m.room(s, of, variant)
 	seconds := length.Seconds()
-	if labels := x.exemplar(m.families[of].bucket(seconds), c); labels != nil {
-		x.hist.(prometheus.ExemplarObserver).ObserveWithExemplar(seconds, labels)
-		return
+	bucket := m.families[of].bucket(seconds)
+	var shown *dto.Exemplar
+	if x.tells(bucket, c) {
+		shown = &dto.Exemplar{Value: new(seconds), Timestamp: timestamppb.New(time.Now())}
+		for name, value := range exemplarLabels(c) {
+			shown.Label = append(shown.Label, &dto.LabelPair{Name: new(name), Value: new(value)})
+		}
 	}
-	x.hist.Observe(seconds)
+	x.hist.observe(seconds, m.scaled(1, c), bucket, shown)
 }
 
 // room returns the series of s, or of other, in which case it counts that.
@@ -105,16 +134,21 @@ func (f *family) bucket(value float64) int {
 // one costs more than counting.
 const exemplarEvery = time.Second
 
-// exemplar returns labels that name the connection of c, as "ss -e" does behind
-// sk:, or nil where the bucket has had one a moment ago.
-func (x *child) exemplar(bucket int, c *conn.Change) prometheus.Labels {
+// tells reports whether the bucket is to get an exemplar: c has a connection, and
+// the last one was not a moment ago.
+func (x *child) tells(bucket int, c *conn.Change) bool {
 	if c.Conn == nil || c.Conn.ID.Cookie == 0 {
-		return nil
+		return false
 	}
 	if last := x.told[bucket]; last != 0 && c.Time.Sub(last) < exemplarEvery {
-		return nil
+		return false
 	}
 	x.told[bucket] = c.Time
+	return true
+}
+
+// exemplarLabels name the connection of c, as "ss -e" does behind sk:.
+func exemplarLabels(c *conn.Change) prometheus.Labels {
 	return prometheus.Labels{
 		"conn":  strconv.FormatUint(c.Conn.ID.Cookie, 16),
 		"netns": strconv.FormatUint(uint64(c.Conn.ID.NetNS), 10),
@@ -187,11 +221,11 @@ func (m *Metrics) episode(c *conn.Change) {
 // crowd counts what no connection can be named for.
 func (m *Metrics) crowd(c *conn.Change) {
 	if c.Event.Kind == event.ResetMore {
-		m.count(c, resets, resetVariant(false, c.Reset.Cause), float64(c.Event.Count))
+		m.count(c, resets, resetVariant(false, c.Reset.Cause), uint64(c.Event.Count))
 		return
 	}
 	for class, n := range c.Event.Suppressed.ByClass {
-		m.count(c, retransmits, class, float64(n))
+		m.count(c, retransmits, class, uint64(n))
 	}
 }
 
@@ -200,7 +234,7 @@ func (m *Metrics) queueFull(c *conn.Change) {
 	if c.Event.Queue.SYN {
 		queue = 1
 	}
-	m.count(c, queueOverflows, queue, float64(max(c.Event.Count, 1)))
+	m.count(c, queueOverflows, queue, uint64(max(c.Event.Count, 1)))
 }
 
 // failed counts a system call that made no connection. Of such a call Conn may
@@ -212,7 +246,7 @@ func (m *Metrics) failed(c *conn.Change) {
 		if c.Conn == nil {
 			s = m.caller(c, conn.Server, c.Event.Local.Port())
 		}
-		m.add(s, acceptFailures, errnoVariant(c.Event.Err), float64(n), c)
+		m.addExactly(s, acceptFailures, errnoVariant(c.Event.Err), n, c)
 		return
 	}
 	s := m.caller(c, conn.Client, c.Event.Remote.Port())
@@ -221,7 +255,7 @@ func (m *Metrics) failed(c *conn.Change) {
 		m.noPort(s, c)
 		return
 	}
-	m.add(s, connectFailures, errnoVariant(c.Event.Err), float64(n), c)
+	m.addExactly(s, connectFailures, errnoVariant(c.Event.Err), n, c)
 }
 
 func (m *Metrics) caller(c *conn.Change, role conn.Role, port uint16) *subject {
@@ -240,7 +274,7 @@ func (m *Metrics) caller(c *conn.Change, role conn.Role, port uint16) *subject {
 // signs: that it failed, and that its socket ended before it sent anything.
 func (m *Metrics) noPort(s *subject, c *conn.Change) {
 	calls := max(s.unsent, s.refused)
-	m.add(s, connectFailures, errnoVariant(event.EADDRNOTAVAIL), float64(calls-s.portless), c)
+	m.addExactly(s, connectFailures, errnoVariant(event.EADDRNOTAVAIL), calls-s.portless, c)
 	s.portless = calls
 }
 
@@ -253,7 +287,10 @@ func (m *Metrics) ended(c *conn.Change) {
 	switch {
 	case c.Conn.Role != conn.Client || established(c.Conn):
 	case c.Conn.End == conn.EndUnsent:
-		s.unsent++
+		if m.weight(c) > 1 && s.refused > 0 { // the other sign is exact, and this is none
+			return
+		}
+		s.unsent += m.scaled(1, c)
 		m.noPort(s, c)
 	case c.Conn.Err != 0:
 		m.add(s, connectFailures, errnoVariant(c.Conn.Err), 1, c)

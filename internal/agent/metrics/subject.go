@@ -47,7 +47,7 @@ type subject struct {
 	values   []string // of the labels chosen
 	children []child  // by slot; zero where there is none yet
 	seen     event.Time
-	open     [numSockets]float64 // sockets by variant, of the census under way
+	open     [numSockets]float64 // sockets by variant, of the census under way, each for all that it stands for
 
 	// Of connect() that found no port: two signs of the same, and how many of
 	// them are counted.
@@ -58,7 +58,7 @@ type subject struct {
 type child struct {
 	counter prometheus.Counter
 	gauge   prometheus.Gauge
-	hist    prometheus.Histogram
+	hist    *distribution
 	told    []event.Time // when each bucket got its last exemplar
 }
 
@@ -220,7 +220,7 @@ func (m *Metrics) child(s *subject, of, variant int) *child {
 	case gauge:
 		c.gauge = v.gauges.WithLabelValues(values...)
 	case histogram:
-		c.hist = v.histograms.WithLabelValues(values...).(prometheus.Histogram)
+		c.hist = v.histograms.with(values)
 		c.told = make([]event.Time, len(f.buckets)+1)
 	}
 	return c

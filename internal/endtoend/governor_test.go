@@ -1,0 +1,93 @@
+//go:build linux
+
+package endtoend
+
+import (
+	"fmt"
+	"math"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tcptrace/tcptrace/internal/lab"
+)
+
+// leftOut matches what the agent says as it looks at fewer connections, or more.
+var leftOut = regexp.MustCompile(`of (\d+) connections all but one`)
+
+// Where tracing costs more than it may, the agent looks at fewer connections until
+// it does not, its counts are right within what a sample allows, and once there is
+// less to do it looks at all of them again.
+func TestAgent_HoldsItsCostUnderTheLimit(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes some seconds of traffic")
+	}
+	const limit = 0.06
+	var a *agent
+	var held chan bool
+	params := lab.Params{Rate: 3000, Duration: 5 * time.Second, Over: func(truth *lab.Truth) error {
+		estimated := a.scrape().values("estimated_total")[""]
+		a.until("shedding", map[string]float64{"drops": 0, "retransmit_details": 0, "connections": 0}, "what")
+		s := a.scrape()
+		a.interrupt()
+		said := a.stderr.String()
+		weight := 1.0
+		for _, m := range leftOut.FindAllStringSubmatch(said, -1) {
+			w, _ := strconv.ParseFloat(m[1], 64) // digits
+			weight = max(weight, w)
+		}
+		// Each is told of with a probability of 1/weight, and then counts so often.
+		bound := 5*math.Sqrt(float64(truth.Count)*(weight-1)) + 1
+		for name, got := range map[string]float64{
+			"ended servers":      s.values("connections_ended_total", "role")["server"],
+			"stays of servers":   s.values("state_duration_seconds", "role", "state")["server CLOSE_WAIT"] + s.values("state_durations_unknown_total", "role", "state")["server CLOSE_WAIT"],
+			"clients' TIME_WAIT": s.values("sockets", "role", "state")["client TIME_WAIT"],
+		} {
+			t.Logf("%s: %v of %d, where one of %v was looked at", name, got, truth.Count, weight)
+			if math.Abs(got-float64(truth.Count)) > bound {
+				a.wrong = append(a.wrong, fmt.Sprintf("%s: %v of %d, that is not within %.0f", name, got, truth.Count, bound))
+			}
+		}
+		if under := <-held; !under || weight == 1 || estimated == 0 || !strings.Contains(said, "leaves out nothing any more") {
+			a.wrong = append(a.wrong, fmt.Sprintf("it came under the limit: %v; %v is estimated; it says:\n%s", under, estimated, said))
+		}
+		return nil
+	}}
+	play(t, "churn", params, func(netns string) {
+		a, held = startAgent(t, netns, "--labels", "role", "--max-cpu", "6%", "--cpu-window", "250ms"), make(chan bool, 1)
+		go func(a *agent, held chan<- bool) { // while there is traffic; a scrape is part of the cost, too
+			under := false
+			for range 4 {
+				time.Sleep(time.Second)
+				s := a.scrape()
+				under = under || s.values("sampled_connections_ratio")[""] < 1 && s.values("cpu_cost_ratio")[""] <= limit
+			}
+			held <- under
+		}(a, held)
+	})
+	a.verdict()
+}
+
+// With room to spare nothing is left out, and no count is an estimate.
+func TestAgent_LeavesOutNothingUnderTheLimit(t *testing.T) {
+	var a *agent
+	params := lab.Params{Rate: 1000, Duration: time.Second, Over: func(*lab.Truth) error {
+		s := a.scrape()
+		for name, want := range map[string]float64{"estimated_total": 0, "shed_events_total": 0, "shedding": 0, "sampled_connections_ratio": 1} {
+			if got := s.values(name)[""]; got != want {
+				a.wrong = append(a.wrong, fmt.Sprintf("%s is %v, want %v", name, got, want))
+			}
+		}
+		a.interrupt()
+		if said := a.stderr.String(); strings.Contains(said, "leaves out") {
+			a.wrong = append(a.wrong, "it says: "+said)
+		}
+		return nil
+	}}
+	play(t, "churn", params, func(netns string) {
+		a = startAgent(t, netns, "--max-cpu", "200%", "--cpu-window", "100ms")
+	})
+	a.verdict()
+}
