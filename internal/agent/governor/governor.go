@@ -31,8 +31,8 @@ const (
 )
 
 const (
-	// roused is how many windows over the limit it takes to begin: a sweep is
-	// no reason.
+	// roused is how many windows in a row over the limit it takes: a sweep is no
+	// reason.
 	roused = 2
 
 	// calmed is how many windows with room to spare it takes to leave out less,
@@ -92,7 +92,7 @@ func (g *Governor) judge() {
 	switch {
 	case g.cost > g.options.Limit:
 		g.calm = 0
-		if g.over++; g.over >= roused || g.level > 0 {
+		if g.over++; g.over >= roused {
 			g.raise()
 		}
 	case g.cost <= room*g.options.Limit:
