@@ -150,7 +150,11 @@ func (l *live) run(cmd *cobra.Command, build newSink) (trace.Summary, error) {
 // interruptible returns a context that ends when the user wants that, or nobody
 // reads our output any more.
 func interruptible(out io.Writer) (ctx context.Context, stop func()) {
-	ctx, end := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // by nohup
+		signals = append(signals, syscall.SIGHUP) // the terminal is gone: what is recorded is to be whole
+	}
+	ctx, end := signal.NotifyContext(context.Background(), signals...)
 	context.AfterFunc(ctx, end) // a second Ctrl-C ends it at once
 	ctx, broken := watchReader(ctx, out)
 	return ctx, func() {

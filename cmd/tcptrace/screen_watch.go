@@ -45,8 +45,7 @@ func (w *watch) usesScreen(out io.Writer) bool {
 	if w.plain || len(w.from) > 0 || w.format != "text" || !screen.Fits() {
 		return false
 	}
-	f, ok := out.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd())) && term.IsTerminal(int(os.Stdin.Fd()))
+	return isTerminal(out) && term.IsTerminal(int(os.Stdin.Fd()))
 }
 
 // start returns the tab, the order and the filter to begin with. --kind and
@@ -113,8 +112,11 @@ func (w *watch) runScreen(cmd *cobra.Command) error {
 		return sink
 	}
 	summary, err := w.live.run(cmd, build)
-	if sink != nil {
-		sink.close()
+	if sink != nil && !sink.close() {
+		cmd.SetOut(io.Discard) // else these wait for the terminal, too
+		if isTerminal(cmd.ErrOrStderr()) {
+			cmd.SetErr(io.Discard)
+		}
 	}
 	if errors.Is(err, screen.ErrQuit) {
 		err = nil
@@ -155,11 +157,8 @@ func (s *screenSink) Flush() error {
 	return s.Screen.Flush()
 }
 
-func (s *screenSink) close() {
-	if s.started {
-		s.Close()
-	}
-}
+// close reports whether the terminal can be written to.
+func (s *screenSink) close() bool { return !s.started || s.Close() }
 
 // parseScreenFilter reads the flags that select connections.
 func parseScreenFilter(text string) (filter.Filter, error) {

@@ -44,6 +44,7 @@ type Screen struct {
 	shared  *shared
 	hooks   Hooks
 	program *tea.Program
+	output  *output       // nil: what is written to never waits
 	done    chan struct{} // the program is over
 	err     error         // why; set before done is closed
 
@@ -94,8 +95,13 @@ func (s *Screen) Attach(t Trace) { s.model.Attach(t) }
 
 // Start takes over the terminal. Close gives it back.
 func (s *Screen) Start(ctx context.Context, t Terminal) {
+	out := t.Out
+	if f, ok := out.(*os.File); ok {
+		s.output = newOutput(f)
+		out = s.output
+	}
 	options := []tea.ProgramOption{
-		tea.WithInput(t.In), tea.WithOutput(t.Out), tea.WithContext(ctx),
+		tea.WithInput(t.In), tea.WithOutput(out), tea.WithContext(ctx),
 		tea.WithoutSignalHandler(), tea.WithFPS(10),
 	}
 	if t.Env != nil {
@@ -197,13 +203,26 @@ func (s *Screen) ask(q *Query, now event.Time) {
 	}
 }
 
-// Close gives the terminal back as it was. It may be called where Start was not.
-func (s *Screen) Close() {
+// patience is how long Close waits for a terminal that takes in nothing.
+const patience = 5 * time.Second
+
+// Close gives the terminal back as it was, and reports whether it could: one that
+// takes in nothing is left as it is. It may be called where Start was not.
+func (s *Screen) Close() bool {
 	if s.program == nil {
-		return
+		return true
 	}
-	s.program.Quit()
+	go s.program.Quit() // which waits, too
+	select {
+	case <-s.done:
+		return true
+	case <-time.After(patience):
+	}
+	if s.output != nil {
+		s.output.leave()
+	}
 	<-s.done
+	return false
 }
 
 // Command returns the command line that shows what was shown last.
