@@ -1,13 +1,14 @@
 // Package join finds out which connections of two recorded hosts are the two ends
 // of one, and by how much the hosts' clocks differ.
 //
-// Where nothing translates addresses, the ends have the same four. Through NAT
-// they do not; what is then known of both ends is when the handshake was, how
-// many bytes went each way, and as a rule the server's port. The SYN arrives
-// after it was sent, and before the client is established: each pair of ends so
-// bounds the difference of the clocks, and the difference that most pairs allow
-// is the true one (K. Marzullo's algorithm, as in NTP, RFC 5905 section 11.2.1).
-// The initial sequence numbers would tell at once, but events do not have them.
+// The initial sequence numbers tell at once: NAT keeps them. Where they are not
+// known, or something between the hosts puts others in their place, the four
+// addresses and ports do, if nothing translates them. Else what is known of both
+// ends is when the handshake was, how many bytes went each way, and as a rule the
+// server's port. The SYN arrives after it was sent, and before the client is
+// established: each pair of ends so bounds the difference of the clocks, and the
+// difference that most pairs allow is the true one (K. Marzullo's algorithm, as in
+// NTP, RFC 5905 section 11.2.1).
 package join
 
 import (
@@ -32,6 +33,8 @@ type End struct {
 	Begin       int64 // of it, or when it was first known of
 	Established int64 // 0: it never was, or nobody saw it
 	Over        int64 // when it ended; 0: it had not
+
+	ISNs event.ISNs
 
 	HasCounters           bool
 	Sent, Acked, Received uint64 // payload; Sent has what was sent again
@@ -69,6 +72,7 @@ func (l *Collector) Show(c *conn.Change) bool {
 	e := End{
 		ID: n.ID, Local: plain(n.Local), Remote: plain(n.Remote), Role: n.Role,
 		BeginKnown: n.OpenedKnown, Begin: l.wall(n.Opened),
+		ISNs:        n.ISNs,
 		HasCounters: n.HasCounters, Sent: n.Counters.BytesSent, Received: n.Counters.BytesReceived,
 		Result: n.End, ResetCause: n.ResetCause, ResetInferred: n.ResetInferred,
 		Owner: n.Owner, Closer: n.Closer, Actor: l.actors[n.ID],
@@ -104,6 +108,8 @@ type Pair struct {
 
 	// Translated says that the ends do not have the same addresses.
 	Translated bool
+	// Numbered says that their initial sequence numbers are the same.
+	Numbered bool
 	// Ambiguous says that another end would have done as well: the order of
 	// the handshakes decided.
 	Ambiguous bool

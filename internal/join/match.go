@@ -26,6 +26,7 @@ const (
 // Match joins the ends of two hosts.
 func Match(a, b []End) Result {
 	m := &matcher{a: a, b: b}
+	m.number()
 	m.clocks()
 	m.pair()
 	m.result.Translations = m.translations()
@@ -34,7 +35,8 @@ func Match(a, b []End) Result {
 
 type matcher struct {
 	a, b   []End
-	low    int64 // the difference of the clocks, b less a, lies between these
+	known  []candidate // by their initial sequence numbers
+	low    int64       // the difference of the clocks, b less a, lies between these
 	high   int64
 	nat    bool // it is proved that ends with different addresses belong together
 	result Result
@@ -77,26 +79,15 @@ func bounds(x, y *End) (low, high int64, ok bool) {
 // clocks finds the difference of the clocks: by ends with the same addresses, if
 // there are any, else by those between which a translation may lie.
 func (m *matcher) clocks() {
-	var known, perhaps [][2]int64
-	byTuple := map[[2]netip.AddrPort][]int{}
-	for i := range m.b {
-		byTuple[[2]netip.AddrPort{m.b[i].Local, m.b[i].Remote}] = append(byTuple[[2]netip.AddrPort{m.b[i].Local, m.b[i].Remote}], i)
-	}
-	for i := range m.a {
-		x := &m.a[i]
-		for _, j := range byTuple[[2]netip.AddrPort{x.Remote, x.Local}] {
-			if low, high, ok := bounds(x, &m.b[j]); ok {
-				known = append(known, [2]int64{low, high})
-			}
-		}
-	}
+	var perhaps [][2]int64
+	known := m.certain()
 	first, second := sample(m.a), sample(m.b)
 	possible := 0
 	for _, x := range first {
 		some := false
 		for _, y := range second {
 			client, server, ok := opposite(x, y)
-			if !ok || same(x, y) || !likely(client, server) || !agree(client, server) {
+			if !ok || same(x, y) || !likely(client, server) || !agree(client, server) || m.differ(x, y) {
 				continue
 			}
 			if low, high, ok := bounds(x, y); ok {
@@ -120,6 +111,39 @@ func (m *matcher) clocks() {
 		m.result.Offset = time.Duration(m.low + (m.high-m.low)/2)
 		m.result.Within = time.Duration((m.high - m.low + 1) / 2)
 	}
+}
+
+// certain returns the differences of the clocks that handshakes allow of which
+// both ends are known: by their numbers, or else by their addresses.
+func (m *matcher) certain() (known [][2]int64) {
+	for _, c := range m.known {
+		if low, high, ok := bounds(&m.a[c.a], &m.b[c.b]); ok {
+			known = append(known, [2]int64{low, high})
+		}
+	}
+	if len(known) > 0 {
+		return known
+	}
+	byTuple := m.byTuple()
+	for i := range m.a {
+		x := &m.a[i]
+		for _, j := range byTuple[[2]netip.AddrPort{x.Local, x.Remote}] {
+			if low, high, ok := bounds(x, &m.b[j]); ok {
+				known = append(known, [2]int64{low, high})
+			}
+		}
+	}
+	return known
+}
+
+// byTuple returns b's ends by the addresses of their other ends.
+func (m *matcher) byTuple() map[[2]netip.AddrPort][]int {
+	all := map[[2]netip.AddrPort][]int{}
+	for i := range m.b {
+		key := [2]netip.AddrPort{m.b[i].Remote, m.b[i].Local}
+		all[key] = append(all[key], i)
+	}
+	return all
 }
 
 // sample returns some ends, evenly.
@@ -221,10 +245,20 @@ func before(x, y bool) int {
 	return 1
 }
 
+// A tier is what two ends have in common, the best first.
+type tier int
+
+const (
+	numbers tier = iota
+	addresses
+	clientPort
+	nothing
+)
+
 // A candidate is a pair that may be one.
 type candidate struct {
 	a, b int
-	tier int   // 0: the same addresses, 1: the same port of the client, 2: neither
+	tier tier
 	odd  bool  // the two do not say the same of how it ended
 	cost int64 // how far the handshakes are from what the clocks say
 	fits bool  // the clocks allow it without slack
@@ -232,14 +266,14 @@ type candidate struct {
 
 // pair makes pairs of the candidates, the best first.
 func (m *matcher) pair() {
-	all := m.candidates()
+	all := slices.Concat(m.known, m.unanswered(), m.candidates())
 	slices.SortFunc(all, func(x, y candidate) int {
 		return cmp.Or(cmp.Compare(x.tier, y.tier), before(y.odd, x.odd), cmp.Compare(x.cost, y.cost), cmp.Compare(x.a, y.a), cmp.Compare(x.b, y.b))
 	})
 	takenA, takenB := make([]bool, len(m.a)), make([]bool, len(m.b))
 	fitting := make([]int, len(m.a)) // candidates that neither the clocks nor the bytes exclude
 	for _, c := range all {
-		if c.tier == 2 && c.fits && !c.odd {
+		if c.tier == nothing && c.fits && !c.odd {
 			fitting[c.a]++
 		}
 	}
@@ -249,7 +283,8 @@ func (m *matcher) pair() {
 		}
 		takenA[c.a], takenB[c.b] = true, true
 		m.result.Pairs = append(m.result.Pairs, Pair{
-			A: c.a, B: c.b, Translated: !same(&m.a[c.a], &m.b[c.b]), Ambiguous: c.tier == 2 && (c.odd || fitting[c.a] > 1),
+			A: c.a, B: c.b, Translated: !same(&m.a[c.a], &m.b[c.b]), Numbered: c.tier == numbers,
+			Ambiguous: c.tier == nothing && (c.odd || fitting[c.a] > 1),
 		})
 	}
 	slices.SortFunc(m.result.Pairs, func(x, y Pair) int { return cmp.Compare(m.a[x.A].Begin, m.a[y.A].Begin) })
@@ -262,16 +297,12 @@ func (m *matcher) candidates() (all []candidate) {
 		order[i] = i
 	}
 	slices.SortFunc(order, func(i, j int) int { return cmp.Compare(m.b[i].Begin, m.b[j].Begin) })
-	byTuple := map[[2]netip.AddrPort][]int{}
-	for i := range m.b {
-		key := [2]netip.AddrPort{m.b[i].Remote, m.b[i].Local}
-		byTuple[key] = append(byTuple[key], i)
-	}
+	byTuple := m.byTuple()
 	for i := range m.a {
 		x := &m.a[i]
 		for _, j := range byTuple[[2]netip.AddrPort{x.Local, x.Remote}] {
-			if cost, ok := m.overlap(x, &m.b[j]); ok {
-				all = append(all, candidate{a: i, b: j, cost: cost})
+			if cost, ok := m.overlap(x, &m.b[j]); ok && !m.differ(x, &m.b[j]) {
+				all = append(all, candidate{a: i, b: j, tier: addresses, cost: cost})
 			}
 		}
 		if !m.nat || !x.BeginKnown {
@@ -338,7 +369,7 @@ func (m *matcher) overlap(x, y *End) (cost int64, ok bool) {
 // translated judges two ends with different addresses.
 func (m *matcher) translated(i, j int, x, y *End) (candidate, bool) {
 	client, server, ok := opposite(x, y)
-	if !ok || !y.BeginKnown || same(x, y) || !likely(client, server) || !agree(client, server) {
+	if !ok || !y.BeginKnown || same(x, y) || !likely(client, server) || !agree(client, server) || m.differ(x, y) {
 		return candidate{}, false
 	}
 	low, high, ok := bounds(x, y)
@@ -346,12 +377,12 @@ func (m *matcher) translated(i, j int, x, y *End) (candidate, bool) {
 		return candidate{}, false
 	}
 	c := candidate{
-		a: i, b: j, tier: 2, odd: !fit(client.Result, server.Result),
+		a: i, b: j, tier: nothing, odd: !fit(client.Result, server.Result),
 		cost: abs(low + (high-low)/2 - int64(m.result.Offset)),
 		fits: low <= m.high && high >= m.low,
 	}
 	if client.Local.Port() == server.Remote.Port() {
-		c.tier = 1
+		c.tier = clientPort
 	}
 	return c, true
 }

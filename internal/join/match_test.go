@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/event"
 )
 
 // ends makes n connections between two hosts whose clocks differ, the server
@@ -141,5 +142,79 @@ func TestMatch_Older(t *testing.T) {
 	}
 	if got := Match(clients, servers); len(got.Pairs) != 13 {
 		t.Errorf("%d pairs, want 13", len(got.Pairs))
+	}
+}
+
+// numbered gives both ends of each connection their initial sequence numbers.
+func numbered(clients, servers []End, random *rand.Rand) {
+	byCookie := map[uint64]int{}
+	for i := range servers {
+		byCookie[servers[i].ID.Cookie] = i
+	}
+	for i := range clients {
+		sent, received := event.ISN{Seq: random.Uint32(), Known: true}, event.ISN{Seq: random.Uint32(), Known: true}
+		clients[i].ISNs = event.ISNs{Sent: sent, Received: received}
+		servers[byCookie[clients[i].ID.Cookie]].ISNs = event.ISNs{Sent: received, Received: sent}
+	}
+}
+
+// Through NAT to other ports, with the same bytes and handshakes at one moment:
+// nothing but the numbers tells the connections apart.
+func TestMatch_Numbers(t *testing.T) {
+	random := rand.New(rand.NewPCG(11, 12))
+	gate := netip.MustParseAddr("203.0.113.7")
+	clients, servers := ends(503, 3*time.Second, random, func(a netip.AddrPort) netip.AddrPort {
+		return netip.AddrPortFrom(gate, 1024+a.Port()*7919%60000)
+	})
+	for i := range clients {
+		clients[i].Begin, clients[i].Established = clients[0].Begin, clients[0].Established
+	}
+	for i := range servers {
+		servers[i].Begin, servers[i].Established = clients[0].Begin+int64(3*time.Second)+40_000, clients[0].Established+int64(3*time.Second)
+	}
+	numbered(clients, servers, random)
+	for _, p := range joined(t, clients, servers, 3*time.Second+40_000-time.Duration(clients[0].Established-clients[0].Begin)/2).Pairs {
+		if !p.Numbered || !p.Translated || p.Ambiguous {
+			t.Fatalf("a pair is %+v", p)
+		}
+	}
+}
+
+// A SYN-ACK that is lost: the client knows its own number alone. Another server has
+// the same one by chance, a day later.
+func TestMatch_Unanswered(t *testing.T) {
+	random := rand.New(rand.NewPCG(13, 14))
+	clients, servers := ends(19, 3*time.Second, random, func(a netip.AddrPort) netip.AddrPort {
+		return netip.AddrPortFrom(netip.MustParseAddr("203.0.113.7"), a.Port()+1)
+	})
+	numbered(clients, servers, random)
+	lost := &clients[7]
+	lost.Established, lost.ISNs.Received, lost.Result = 0, event.ISN{}, conn.EndTimeout
+	later := servers[0]
+	later.ID.Cookie, later.ISNs.Received = 1000, lost.ISNs.Sent
+	later.Begin += int64(24 * time.Hour)
+	later.Established, later.Over = 0, later.Begin+1
+	servers = append(servers, later)
+	joined(t, clients, servers, 3*time.Second)
+	joined(t, servers, clients, -3*time.Second)
+}
+
+// What has other numbers is another connection, although its addresses are the
+// same; unless no numbers are kept on the way.
+func TestMatch_OtherNumbers(t *testing.T) {
+	random := rand.New(rand.NewPCG(15, 16))
+	clients, servers := ends(19, 0, random, func(a netip.AddrPort) netip.AddrPort { return a })
+	numbered(clients, servers, random)
+	clients[3].ISNs.Sent.Seq++
+	if got := Match(clients, servers); len(got.Pairs) != 18 {
+		t.Errorf("%d pairs, want 18: one has another number", len(got.Pairs))
+	}
+	for i := range clients {
+		clients[i].ISNs.Sent.Seq += 77
+	}
+	for _, p := range joined(t, clients, servers, 0).Pairs {
+		if p.Numbered {
+			t.Fatalf("a pair is %+v", p)
+		}
 	}
 }

@@ -248,20 +248,22 @@ func compare(t *testing.T, truth *lab.Truth, seen *sighting) {
 	}
 	lives := len(truth.Listeners)
 	for _, c := range truth.Conns {
+		var client, server *life
 		if len(c.ClientStates) > 0 {
 			lives++
-			l := seen.end(t, c.ClientNetNS, c.ClientCookie, c.Client, c.Server)
-			compareEnd(t, seen, l, conn.Client, c.ClientStates, c.ClientStays, c.ClientEnd, c.TimeWaitCause)
+			client = seen.end(t, c.ClientNetNS, c.ClientCookie, c.Client, c.Server)
+			compareEnd(t, seen, client, conn.Client, c.ClientStates, c.ClientStays, c.ClientEnd, c.TimeWaitCause)
 		}
 		if len(c.ServerStates) > 0 {
 			lives++
-			l := seen.end(t, c.ServerNetNS, c.ServerCookie, c.Server, c.Client)
+			server = seen.end(t, c.ServerNetNS, c.ServerCookie, c.Server, c.Client)
 			role := conn.Server
 			if slices.Contains(c.ServerStates, "SYN_SENT") {
 				role = conn.Client // a simultaneous open has two
 			}
-			compareEnd(t, seen, l, role, c.ServerStates, c.ServerStays, c.ServerEnd, c.TimeWaitCause)
+			compareEnd(t, seen, server, role, c.ServerStates, c.ServerStays, c.ServerEnd, c.TimeWaitCause)
 		}
+		compareNumbers(t, client, server)
 	}
 	if got := seen.during(truth); got != lives {
 		t.Errorf("%d connections and listeners seen, want %d", got, lives)
@@ -322,6 +324,22 @@ func compareEnd(t *testing.T, seen *sighting, l *life, role conn.Role, states []
 		if got := l.stays[stay.State]; got < stay.Min-*slack || got > stay.Max+*slack {
 			t.Errorf("%s: %v in %s, want %v to %v", who, got, stay.State, stay.Min, stay.Max)
 		}
+	}
+}
+
+// compareNumbers holds the initial sequence numbers of two ends against each
+// other: what one has sent, the other has received.
+func compareNumbers(t *testing.T, ends ...*life) {
+	t.Helper()
+	for _, l := range ends {
+		if l == nil {
+			return
+		}
+	}
+	one, other := ends[0].conn.ISNs, ends[1].conn.ISNs
+	open := slices.Contains(ends[0].states, tcp.Established.String())
+	if !one.Sent.Known || one.Sent != other.Received || open != one.Received.Known || open && one.Received != other.Sent {
+		t.Errorf("%v -> %v: the initial sequence numbers are %+v and %+v", ends[0].conn.Local, ends[0].conn.Remote, one, other)
 	}
 }
 

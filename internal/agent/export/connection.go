@@ -185,8 +185,15 @@ var stateNames = func() (all [tcp.NumStates]struct{ exact, atLeast, atMost strin
 	return all
 }()
 
-// traffic says what was sent, and what was sent again.
+// traffic says with which numbers it began, what was sent, and what was sent
+// again.
 func (x *Exporter) traffic(c *conn.Connection) {
+	if n := c.ISNs.Sent; n.Known {
+		x.number("tcptrace.isn_sent", int64(n.Seq))
+	}
+	if n := c.ISNs.Received; n.Known {
+		x.number("tcptrace.isn_received", int64(n.Seq))
+	}
 	if c.HasCounters {
 		n := &c.Counters
 		x.number("tcptrace.bytes_sent", int64(n.BytesSent))
