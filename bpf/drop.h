@@ -6,7 +6,15 @@
 
 #include "listener.h"
 #include "packet.h"
+#include "storm.h"
 #include "timewait.h"
+
+// How many of the storms are of dropped packets, so that a flood from addresses
+// that are made up leaves room for others. Inserted there by the hook, deleted by
+// user space, which counts anew.
+volatile __u32 flows_dropped;
+
+#define TT_MAX_FLOWS_DROPPED 2048
 
 static __always_inline bool is_told(__u32 reason)
 {
@@ -67,6 +75,89 @@ static __always_inline void swap_ends(struct tt_head *head)
 	copy_addr(head->remote, addr);
 }
 
+// A number for the addresses and ports of a packet, and what it is: a SYN, a FIN,
+// data, or none; never 0.
+static __always_inline __u64 flow_of(const struct tt_drop *drop)
+{
+	const __u64 *addrs = (const __u64 *)drop->head.local; // and remote, which follows
+	__u64 hash = (__u64)drop->head.local_port << 48 | (__u64)drop->head.remote_port << 32 |
+		     drop->head.flags << 8 | (drop->tcp_flags & (TCPHDR_FIN | TCPHDR_SYN)) << 1 |
+		     !!drop->bytes;
+
+	for (int i = 0; i < 4; i++) {
+		hash = (hash ^ addrs[i]) * 0x9e3779b97f4a7c15ULL;
+		hash ^= hash >> 32;
+	}
+	return hash | 1;
+}
+
+// Reports whether the packet is one of too many: it is counted, then, by its
+// reason and flow or, where there is no room for another flow, with others of the
+// namespace.
+static __always_inline bool is_drop_flood(const struct tt_drop *drop)
+{
+	struct tt_storm_key key = {
+		.netns = drop->head.netns,
+		.reason = drop->reason,
+		.kind = TT_DROPPED,
+	};
+	struct tt_storm *s;
+
+	// Without types there is no iterator that tells the counts.
+	if (config.untyped || cpu_allows(TT_PACE_DROPS, drop->head.time_ns))
+		return false;
+	key.whose = flow_of(drop);
+	s = bpf_map_lookup_elem(&storms, &key);
+	if (!s && flows_dropped < TT_MAX_FLOWS_DROPPED) {
+		s = storm_of(&key);
+		if (s) {
+			__sync_fetch_and_add(&flows_dropped, 1);
+			s->head = drop->head;
+			s->total = drop->bytes;
+			s->tokens = drop->tcp_flags;
+		}
+	}
+	if (!s) {
+		key.whose = 0;
+		s = storm_of(&key);
+		if (!s)
+			return false;
+		s->head.kind = key.kind;
+		s->head.netns = key.netns;
+	} else if (s->head.cookie != drop->head.cookie) {
+		s->head.cookie = drop->head.cookie;
+		s->head.old_state = drop->head.old_state;
+	}
+	s->filled_ns = drop->head.time_ns;
+	__sync_fetch_and_add(&s->counts.events, 1);
+	return true;
+}
+
+// A bucket of dropped packets: tells of those that were counted, at most twice a
+// second where they are of one flow.
+static __always_inline void tell_drops(struct tt_storm *s, const struct tt_storm_key *key)
+{
+	__u64 now = bpf_ktime_get_ns();
+	struct tt_drop *out;
+
+	if (key->whose && !tracing_is_over && now - s->head.time_ns < TT_IDLE_NS)
+		return;
+	out = reserve(&s->head, sizeof(*out));
+	if (!out)
+		return; // it is told later
+	s->head.time_ns = now;
+	out->head.time_ns = now;
+	out->seq = 0;
+	out->bytes = s->total;
+	out->location = 0;
+	out->reason = key->reason;
+	out->tcp_flags = s->tokens;
+	out->pad = 0;
+	out->pad2 = 0;
+	take_count(&s->counts.events, &out->count);
+	submit(out);
+}
+
 static __always_inline int packet_dropped(const struct sk_buff *skb, __u64 location, __u32 reason,
 					  const struct sock *receiver)
 {
@@ -75,6 +166,7 @@ static __always_inline int packet_dropped(const struct sk_buff *skb, __u64 locat
 			.kind = TT_DROPPED,
 		},
 		.reason = reason,
+		.count = 1,
 	};
 	const struct sock *owner = BPF_CORE_READ(skb, sk);
 	struct tt_drop *out;
@@ -91,6 +183,8 @@ static __always_inline int packet_dropped(const struct sk_buff *skb, __u64 locat
 	else
 		drop.head.netns = packet_netns(skb);
 	if (!tuple_selected(&drop.head) || !owner_selected(drop.head.cookie))
+		return 0;
+	if (is_drop_flood(&drop))
 		return 0;
 	if (config.frame_base)
 		drop.location = location - config.frame_base;

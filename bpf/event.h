@@ -176,6 +176,8 @@ struct tt_drop {
 	__u16 reason;	 // enum skb_drop_reason
 	__u8 tcp_flags;	 // TCPHDR_*
 	__u8 pad;
+	__u32 count; // packets; of too many for a record each, bytes and tcp_flags are one's, and of many flows head.netns alone tells
+	__u32 pad2;
 };
 
 struct tt_queue {
@@ -255,7 +257,7 @@ _Static_assert(sizeof(struct tt_reset) == 120, "layout");
 _Static_assert(sizeof(struct tt_totals) == 104, "layout");
 _Static_assert(sizeof(struct tt_failed) == 104, "layout");
 _Static_assert(sizeof(struct tt_storm_told) == 120, "layout");
-_Static_assert(sizeof(struct tt_drop) == 80, "layout");
+_Static_assert(sizeof(struct tt_drop) == 88, "layout");
 _Static_assert(sizeof(struct tt_queue) == 80, "layout");
 
 // Nothing else names these types in a map, so that clang would leave them out

@@ -6,7 +6,7 @@
 #pragma once
 
 #include "accept.h"
-#include "storm.h"
+#include "drop.h"
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -204,6 +204,10 @@ static __always_inline int look_at_storm(struct bpf_iter__bpf_map_elem *ctx)
 	if (key.kind == TT_FAILED) {
 		take_count(&s->counts.events, &count);
 		emit_failed(&s->head, &s->task, key.state, count);
+		return 0;
+	}
+	if (key.kind == TT_DROPPED) {
+		tell_drops(s, &key);
 		return 0;
 	}
 	// A connection tells by itself as it goes on, or closes.

@@ -70,6 +70,7 @@ enum { TCP_CA_LOSS = 4 };
 
 // include/net/tcp.h
 enum {
+	TCPHDR_FIN = 1,
 	TCPHDR_SYN = 2,
 	TCPHDR_RST = 4,
 	TCPHDR_ACK = 16,

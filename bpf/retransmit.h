@@ -51,7 +51,6 @@ static __always_inline void no_segment(struct tt_retransmit *out)
 
 enum {
 	TCP_CA_RECOVERY = 3,
-	TCPHDR_FIN = 1,
 	TCPCB_LOST = 4,
 	ICSK_LOSS_PROBE = 5, // ICSK_TIME_LOSS_PROBE
 };

@@ -23,9 +23,9 @@ enum tt_class {
 
 // Whose bucket.
 struct tt_storm_key {
-	__u64 whose; // a connection's cookie, or a process; 0: of many
+	__u64 whose; // a connection's cookie, a process, or a hash of addresses; 0: of many
 	__u32 netns;
-	__u16 reason; // of resets, or errno
+	__u16 reason; // of resets or dropped packets, or errno
 	__u8 kind;    // enum tt_kind: of the record that tells the counts
 	__u8 state;   // of resets; enum tt_op of failed calls
 };
@@ -34,8 +34,8 @@ struct tt_storm {
 	struct tt_head head; // of the last one that was not told
 	struct tt_task task; // likewise
 	__u64 filled_ns;
-	__u32 tokens;
-	__u32 total; // of retransmits: the socket's total_retrans, as last seen
+	__u32 tokens; // of dropped packets: the TCP flags of one
+	__u32 total; // of retransmits: the socket's total_retrans, as last seen; of dropped packets: bytes of one
 	struct tt_counts counts; // of those not told
 };
 
@@ -57,7 +57,14 @@ struct {
 	__type(value, struct tt_storm);
 } no_storm SEC(".maps");
 
-// A CPU's bucket for the retransmits of all connections together.
+// A CPU's buckets: for the retransmits of all connections together, and for the
+// packets that it drops.
+enum tt_pace_of {
+	TT_PACE_RETRANSMITS,
+	TT_PACE_DROPS,
+	TT_NUM_PACES,
+};
+
 struct tt_pace {
 	__u64 filled_ns;
 	__u32 tokens;
@@ -66,7 +73,7 @@ struct tt_pace {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
+	__uint(max_entries, TT_NUM_PACES);
 	__type(key, __u32);
 	__type(value, struct tt_pace);
 } paces SEC(".maps");
@@ -82,7 +89,7 @@ enum {
 	// Retransmits of one connection.
 	TT_CONNECTION_BURST = 64,
 	TT_CONNECTION_RATE = 64,
-	// Retransmits of all, on one CPU.
+	// Retransmits of all, on one CPU; likewise dropped packets.
 	TT_CPU_BURST = 4096,
 	TT_CPU_RATE = 2048,
 	// RSTs of one reason in one namespace that answer packets of no connection.
@@ -129,10 +136,9 @@ static __always_inline struct tt_storm *storm_of(const struct tt_storm_key *key)
 	return bpf_map_lookup_elem(&storms, key);
 }
 
-static __always_inline bool cpu_allows(__u64 now)
+static __always_inline bool cpu_allows(__u32 of, __u64 now)
 {
-	__u32 zero = 0;
-	struct tt_pace *pace = bpf_map_lookup_elem(&paces, &zero);
+	struct tt_pace *pace = bpf_map_lookup_elem(&paces, &of);
 
 	return !pace || take_token(&pace->filled_ns, &pace->tokens, now, TT_CPU_BURST, TT_CPU_RATE);
 }
@@ -214,7 +220,7 @@ static __always_inline struct tt_storm *refuses(const struct tt_head *head, stru
 	if (!shed_retransmits &&
 	    (!own || take_token(&own->filled_ns, &own->tokens, head->time_ns, TT_CONNECTION_BURST,
 				TT_CONNECTION_RATE)) &&
-	    cpu_allows(head->time_ns)) {
+	    cpu_allows(TT_PACE_RETRANSMITS, head->time_ns)) {
 		if (own && has_counted(own))
 			tell_storm(own, key);
 		return NULL;

@@ -192,7 +192,7 @@ func (d *Decoder) decodeBody(raw []byte, head *TcptraceTtHead, ev *event.Event) 
 		var body TcptraceTtDrop
 		if ok = read(raw, &body); ok {
 			ev.Reason = nameOf(d.DropReasons, uint32(body.Reason))
-			ev.Packet = d.packet(&body)
+			ev.Packet, ev.Count = d.packet(&body), body.Count
 		}
 	case event.QueueFull:
 		var body TcptraceTtQueue

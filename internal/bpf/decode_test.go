@@ -160,12 +160,12 @@ func TestDecode_ResetAndTotals(t *testing.T) {
 
 func TestDecode_Drop(t *testing.T) {
 	record := TcptraceTtDrop{
-		Head: headOf(TcptraceTtKindTT_DROPPED), Seq: 1, Bytes: 2, Location: -3, Reason: 5, TcpFlags: 0x18,
+		Head: headOf(TcptraceTtKindTT_DROPPED), Seq: 1, Bytes: 2, Location: -3, Reason: 5, TcpFlags: 0x18, Count: 7,
 	}
 	record.Head.Flags = uint8(TcptraceTtFlagTT_F_OUTGOING)
 	record.Head.OldState = uint8(tcp.Listen)
 	want := eventOf(event.Dropped)
-	want.Old, want.Reason = tcp.Listen, "SOCKET_FILTER"
+	want.Old, want.Reason, want.Count = tcp.Listen, "SOCKET_FILTER", 7
 	want.Packet = event.Packet{Where: "sk_filter_trim_cap", Seq: 1, Bytes: 2, Flags: 0x18, Outgoing: true}
 	expect(t, bytesOf(record), want)
 

@@ -98,6 +98,8 @@ type TcptraceTtDrop struct {
 	Reason   uint16
 	TcpFlags uint8
 	Pad      uint8
+	Count    uint32
+	Pad2     uint32
 }
 
 type TcptraceTtFailed struct {
@@ -421,6 +423,7 @@ const (
 	TcptraceProgTtTimerExpire  = "tt_timer_expire"
 	TcptraceProgTtTimerStart   = "tt_timer_start"
 	TcptraceVarConfig          = "config"
+	TcptraceVarFlowsDropped    = "flows_dropped"
 	TcptraceVarShedDrops       = "shed_drops"
 	TcptraceVarShedRetransmits = "shed_retransmits"
 	TcptraceVarShedSockets     = "shed_sockets"
@@ -532,6 +535,7 @@ type TcptraceMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type TcptraceVariableSpecs struct {
 	Config          *ebpf.VariableSpec `ebpf:"config"`
+	FlowsDropped    *ebpf.VariableSpec `ebpf:"flows_dropped"`
 	ShedDrops       *ebpf.VariableSpec `ebpf:"shed_drops"`
 	ShedRetransmits *ebpf.VariableSpec `ebpf:"shed_retransmits"`
 	ShedSockets     *ebpf.VariableSpec `ebpf:"shed_sockets"`
@@ -597,6 +601,7 @@ func (m *TcptraceMaps) Close() error {
 // It can be passed to LoadTcptraceObjects or ebpf.CollectionSpec.LoadAndAssign.
 type TcptraceVariables struct {
 	Config          *ebpf.Variable `ebpf:"config"`
+	FlowsDropped    *ebpf.Variable `ebpf:"flows_dropped"`
 	ShedDrops       *ebpf.Variable `ebpf:"shed_drops"`
 	ShedRetransmits *ebpf.Variable `ebpf:"shed_retransmits"`
 	ShedSockets     *ebpf.Variable `ebpf:"shed_sockets"`

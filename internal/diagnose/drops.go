@@ -61,12 +61,15 @@ func (d *drops) change(e *Engine, ev *event.Event) {
 }
 
 func (d *drops) add(id event.ID, ev *event.Event, own bool) {
-	x := d.of(id)
-	x.tally.Add(ev.Reason, ev.ID.NetNS, own, 1)
+	x, n := d.of(id), packets(ev)
+	x.tally.Add(ev.Reason, ev.ID.NetNS, own, n)
 	for _, t := range x.told {
-		t.Add(ev.Reason, ev.ID.NetNS, own, 1)
+		t.Add(ev.Reason, ev.ID.NetNS, own, n)
 	}
 }
+
+// packets returns how many ev tells of.
+func packets(ev *event.Event) uint64 { return uint64(max(ev.Count, 1)) }
 
 // of returns what was dropped of a connection. Where there are too many, the
 // one that has been known for longest is forgotten.

@@ -104,7 +104,7 @@ func (w *stormWatcher) dropped(ev *event.Event) {
 		return
 	}
 	o := storm.Origin{NetNS: of.id.NetNS, Local: at.local, Remote: at.remote, Process: of.process.known().Task}
-	w.storm.Drop(o, ev.Time, ev.Reason, ev.ID.NetNS, own)
+	w.storm.Drop(o, ev.Time, ev.Reason, ev.ID.NetNS, own, packets(ev))
 }
 
 func (w *stormWatcher) tick() {

@@ -86,7 +86,11 @@ const (
 
 	// Dropped: the kernel dropped a packet of TCP, Packet. Reason is the
 	// kernel's. ID and Old are of the socket or listener that sent it or that
-	// it was for, where one was found; Local and Remote are the packet's.
+	// it was for, where one was found; Local and Remote are the packet's. Of
+	// too many for an event each, Count were, with the same addresses; Packet is
+	// of one of them, without Where and Seq, and all are what that is, a SYN, a
+	// FIN, data or none of these. Those of too many addresses have neither Local
+	// nor Remote, and no Packet.
 	Dropped
 	// QueueFull: the ACK that completes a handshake met a listener whose queue
 	// was full: Count is 1, Local and Remote are the packet's. Or Count SYNs

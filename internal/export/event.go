@@ -186,6 +186,9 @@ func (t *Events) drop(c *conn.Change) {
 	r.Reason, r.Where, r.Flags = c.Event.Reason, text(p.Where), names.TCPFlags(p.Flags)
 	r.Seq, r.Bytes = v.uint32(p.Seq), v.int(int64(p.Bytes))
 	r.Outgoing = p.Outgoing
+	if c.Event.Count > 1 {
+		r.Count = v.int(int64(c.Event.Count))
+	}
 }
 
 // actor is the process that did it, where it is not the connection's own.

@@ -105,8 +105,52 @@ func TestLive_Storm_OfResets(t *testing.T) {
 	t.Logf("%d RSTs told one by one, %d in %d counts", told, counted(more), len(more))
 }
 
-// flood sends SYNs from a raw socket, each from another port.
-func (g *ground) flood(port, count int) {
+// A firewall drops 100,003 SYNs as fast as this host can send them, first those of
+// one address and port, then of many: the first are told, the rest counted, those
+// of the one by themselves; together they are what the firewall counts.
+func TestLive_Storm_OfDrops(t *testing.T) {
+	const ofOne, ofMany = 50_021, 49_982
+	var counter int
+	events, g := playOn(t, probe.Options{}, func(g *ground) {
+		const port = 9
+		iptables("-A", "INPUT", "-p", "tcp", "--dport", strconv.Itoa(port), "-j", "DROP")
+		g.floodFrom(1, port, ofOne)
+		g.floodFrom(30_000, port, ofMany)
+		counter = packets("INPUT")
+	})
+	sum := map[string]int{}
+	for _, ev := range of(events, event.Dropped) {
+		who := "one"
+		switch {
+		case !ev.Local.IsValid():
+			who = "nobody"
+		case ev.Remote.Port() != 1024:
+			who = "many"
+		case ev.Packet.Flags != flagSYN || ev.Packet.Bytes != 0:
+			t.Errorf("%+v", ev.Packet)
+		}
+		if ev.Count > 1 {
+			sum["counted of "+who] += int(ev.Count)
+		}
+		sum[who] += int(ev.Count)
+		if ev.Reason != "NETFILTER_DROP" || ev.ID.NetNS != g.inode {
+			t.Errorf("%s in %d", ev.Reason, ev.ID.NetNS)
+		}
+	}
+	if n := sum["one"] + sum["many"] + sum["nobody"]; n != counter || counter != ofOne+ofMany {
+		t.Errorf("%d drops told, the firewall counts %d, of %d: %v", n, counter, ofOne+ofMany, sum)
+	}
+	if least := ofOne + ofMany/30_000; sum["one"] < least || sum["counted of one"] == 0 || sum["nobody"] == 0 {
+		t.Errorf("of the one %d, want %d at least: %v", sum["one"], least, sum)
+	}
+	t.Logf("%d drops in %d events: %v", counter, len(of(events, event.Dropped)), sum)
+}
+
+// flood sends SYNs from a raw socket, each from another port than the one before.
+func (g *ground) flood(port, count int) { g.floodFrom(30_000, port, count) }
+
+// floodFrom sends them from so many ports.
+func (g *ground) floodFrom(ports, port, count int) {
 	raw := must(unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_TCP))
 	defer closeAll(raw)
 	segment := make([]byte, 20)
@@ -114,7 +158,7 @@ func (g *ground) flood(port, count int) {
 	segment[12], segment[13] = 5<<4, flagSYN
 	to := &unix.SockaddrInet4{Addr: loopback}
 	for i := range count {
-		source := 1024 + i%30000
+		source := 1024 + i%ports
 		segment[0], segment[1] = byte(source>>8), byte(source)
 		sum(segment)
 		mustDo(unix.Sendto(raw, segment, 0, to))

@@ -31,6 +31,7 @@ type watch struct {
 	iterators []*link.Iter
 	storms    *ebpf.Map
 	over      *ebpf.Variable
+	flows     *ebpf.Variable // how many buckets are of dropped packets
 	last      event.Time
 	forgot    event.Time
 }
@@ -39,6 +40,7 @@ func newWatch(p *programs) watch {
 	w := watch{
 		storms: p.collection.Maps[bpf.TcptraceMapStorms],
 		over:   p.collection.Variables[bpf.TcptraceVarTracingIsOver],
+		flows:  p.collection.Variables[bpf.TcptraceVarFlowsDropped],
 		forgot: now(),
 	}
 	for _, program := range []string{bpf.TcptraceProgTtListeners, bpf.TcptraceProgTtStorms} {
@@ -92,20 +94,27 @@ func (w *watch) run() error {
 	return nil
 }
 
-// forget drops the buckets that nothing has been taken from for long. One of a
-// connection goes with it, but that may have been missed.
+// forget drops the buckets that nothing has been taken from for long, and counts
+// those of dropped packets that are left. One of a connection goes with it, but
+// that may have been missed.
 func (w *watch) forget(now event.Time) error {
 	var key bpf.TcptraceTtStormKey
 	var value bpf.TcptraceTtStorm
 	var idle []bpf.TcptraceTtStormKey
+	var flows uint32
 	entries := w.storms.Iterate()
 	for entries.Next(&key, &value) {
 		if value.Counts.Events == 0 && value.Counts.Timeouts == 0 && now.Sub(event.Time(value.FilledNs)) > forgetEvery {
 			idle = append(idle, key)
+		} else if key.Kind == uint8(bpf.TcptraceTtKindTT_DROPPED) && key.Whose != 0 {
+			flows++
 		}
 	}
 	for i := range idle {
 		_ = w.storms.Delete(&idle[i]) // it may be gone by itself
+	}
+	if err := w.flows.Set(flows); err != nil {
+		return fmt.Errorf("tell the BPF programs how many flows have dropped packets: %w", err)
 	}
 	return nil // a map that changes while it is read may end early
 }

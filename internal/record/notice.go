@@ -18,6 +18,9 @@ func (w *writer) drop(ev *event.Event) {
 	if ev.Packet.Outgoing {
 		w.bool("outgoing", true)
 	}
+	if ev.Count > 1 {
+		w.uint("count", uint64(ev.Count))
+	}
 }
 
 // queueFull writes packets that a listener had no room for.

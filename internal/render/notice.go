@@ -32,6 +32,7 @@ func (l *line) drop(ev *event.Event) {
 	if ev.Packet.Where != "" {
 		l.text(" (" + ev.Packet.Where + ")")
 	}
+	l.times(ev.Count)
 }
 
 // queueFull writes packets that a listener had no room for.

@@ -188,13 +188,13 @@ func (s *Storm) Add(c *conn.Change) {
 // counted reports whether what is sent again so is data or a FIN.
 func counted(c conn.Class) bool { return c != conn.ClassSYN && c != conn.ClassSYNACK }
 
-// Drop takes in a packet that the host itself dropped, in namespace netns: of
+// Drop takes in n packets that the host itself dropped, in namespace netns: of
 // data or a FIN that o sent, or, if own is not set, of an ACK that was sent to o.
-func (s *Storm) Drop(o Origin, at event.Time, reason string, netns uint32, own bool) {
+func (s *Storm) Drop(o Origin, at event.Time, reason string, netns uint32, own bool, n uint64) {
 	for _, k := range s.keysOf(&o) {
 		if g := s.group(k, &o, at); g != nil {
 			g.Last = max(g.Last, at)
-			g.Drops.Add(reason, netns, own, 1)
+			g.Drops.Add(reason, netns, own, n)
 		}
 	}
 }

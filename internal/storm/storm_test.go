@@ -189,11 +189,11 @@ func TestStorm_Drops(t *testing.T) {
 	s := New(Options{})
 	c := connection(1, "192.0.2.7:443", 10)
 	from := Origin{NetNS: 1, Local: c.Local, Remote: c.Remote, Process: c.Owner.Task}
-	s.Drop(from, 1*sec, "NETFILTER_DROP", 2, true)
-	s.Drop(from, 1*sec, "QDISC_DROP", 1, false)
+	s.Drop(from, 1*sec, "NETFILTER_DROP", 2, true, 1)
+	s.Drop(from, 1*sec, "QDISC_DROP", 1, false, 1)
 	expectNarrowest(t, s, 1*sec, "none")
 	again(s, c, 2*sec, 1, conn.ClassRTO)
-	s.Drop(from, 2*sec, "NETFILTER_DROP", 2, true)
+	s.Drop(from, 2*sec, "NETFILTER_DROP", 2, true, 1)
 	g := s.Narrowest(2*sec, 70)
 	if spell(g) != "peer 192.0.2.7: 1/1 of 1, 100%" || g.Drops.Own != 2 || g.Drops.Answers != 1 || g.First != 2*sec {
 		t.Errorf("%s: %+v", spell(g), g.Drops)
