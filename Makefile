@@ -19,7 +19,7 @@ SUDO := sudo env "PATH=$(PATH):/usr/sbin:/sbin" GOFLAGS=-buildvcs=false
 EXEC := -exec '$(SUDO)'
 endif
 
-.PHONY: build watch generate test race test-duckdb test-kernel test-kernels lint bench install clean help
+.PHONY: build watch generate test race test-duckdb test-collector test-kernel test-kernels lint bench install clean help
 
 build: ## ./tcptrace, static, and ./tcplab
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=auto ./cmd/tcptrace
@@ -39,6 +39,9 @@ race: ## the tests with the race detector, without those that take a minute (nee
 
 test-duckdb: ## the Parquet files, read by DuckDB (needs a C compiler; fetches DuckDB's library as a Go module)
 	cd internal/export/duckdbtest && CGO_ENABLED=1 $(GO) test -mod=mod -count=1 ./...
+
+test-collector: ## the agent's records, taken by an OpenTelemetry Collector (fetches its Go modules; as root also of real traffic)
+	cd internal/agent/collectortest && $(GO) test -mod=mod -count=1 -timeout 10m $(EXEC) ./...
 
 # Both need the packages qemu-system-x86 and busybox-static, and fetch Debian's
 # kernels by apt into .cache/kernels.
