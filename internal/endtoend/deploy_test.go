@@ -19,8 +19,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
-	"go.yaml.in/yaml/v3"
 	"golang.org/x/sys/unix"
 )
 
@@ -233,63 +231,5 @@ func dialWithin(pid int) func(ctx context.Context, network, address string) (net
 		}()
 		<-done
 		return c, err
-	}
-}
-
-// The DaemonSet has the unit's capabilities, but for the one of old kernels, and
-// what its ConfigMap has is a configuration.
-func TestDeploy_DaemonSet(t *testing.T) {
-	type object struct {
-		Kind string
-		Data map[string]string
-		Spec struct {
-			Template struct {
-				Spec struct {
-					HostPID    bool `yaml:"hostPID"`
-					Containers []struct {
-						SecurityContext struct {
-							Privileged   bool
-							Capabilities struct{ Drop, Add []string }
-						} `yaml:"securityContext"`
-					}
-				}
-			}
-		}
-	}
-	objects := map[string]object{}
-	for part := range strings.SplitSeq(read(t, "kubernetes/daemonset.yaml"), "\n---\n") {
-		var o object
-		if err := yaml.Unmarshal([]byte(part), &o); err != nil {
-			t.Fatal(err)
-		}
-		objects[o.Kind] = o
-	}
-	pod := objects["DaemonSet"].Spec.Template.Spec
-	if len(pod.Containers) != 1 || !pod.HostPID || pod.Containers[0].SecurityContext.Privileged {
-		t.Fatalf("the pod is %+v", pod)
-	}
-	capabilities := pod.Containers[0].SecurityContext.Capabilities
-	line := regexp.MustCompile(`(?m)^CapabilityBoundingSet=(.*)$`).FindStringSubmatch(read(t, "systemd/tcptrace.service"))
-	var unit []string
-	for c := range strings.FieldsSeq(line[1]) {
-		if c != "CAP_SYS_RESOURCE" {
-			unit = append(unit, strings.TrimPrefix(c, "CAP_"))
-		}
-	}
-	sorted := cmpopts.SortSlices(func(a, b string) bool { return a < b })
-	if diff := cmp.Diff(unit, capabilities.Add, sorted); diff != "" || !cmp.Equal(capabilities.Drop, []string{"ALL"}) {
-		t.Errorf("dropped: %v; added (-unit +DaemonSet):\n%s", capabilities.Drop, diff)
-	}
-	for name, text := range map[string]string{
-		"the ConfigMap's": objects["ConfigMap"].Data["agent.yml"], "systemd's": read(t, "systemd/agent.yml"),
-	} {
-		file := filepath.Join(t.TempDir(), "agent.yml")
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		out, _ := exec.Command(binary, "agent", "--config", file, "--max-series", "1").CombinedOutput()
-		if !strings.HasPrefix(string(out), "tcptrace: --max-series: a budget of 1 series is too small") { // so the file was read
-			t.Errorf("%s agent.yml: %s", name, out)
-		}
 	}
 }
