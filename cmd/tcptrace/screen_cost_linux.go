@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"io"
 	"os"
 	"strconv"
 	"time"
@@ -18,8 +19,7 @@ type costMeter struct {
 	events func() uint64 // handed over so far
 	at     time.Time
 	cpu    time.Duration
-	told   uint64
-	bpf    time.Duration
+	bpf    bpfMeter
 }
 
 // look returns what it took since the last look.
@@ -30,19 +30,58 @@ func (m *costMeter) look() screen.Cost {
 		return c
 	}
 	now, cpu := time.Now(), time.Duration(use.Utime.Nano()+use.Stime.Nano())
-	told := m.events()
-	var bpf time.Duration
-	if on, err := os.ReadFile("/proc/sys/kernel/bpf_stats_enabled"); err == nil && on[0] == '1' {
-		_, bpf = m.source.RunTime()
-	}
 	if d := now.Sub(m.at); !m.at.IsZero() && d > 0 {
 		c.CPU = float64(cpu-m.cpu) / float64(d)
-		if n := told - m.told; n > 0 && m.bpf > 0 && bpf > m.bpf {
-			c.BPF = (bpf - m.bpf) / time.Duration(n)
+	}
+	m.at, m.cpu = now, cpu
+	c.BPF = m.bpf.look(m.source, m.events(), now)
+	return c
+}
+
+func (m *costMeter) close() { m.bpf.close() }
+
+// bpfEvery is how often the run time of the BPF programs is measured, which
+// itself costs each run of any program of the host some 30 ns.
+const bpfEvery = time.Minute
+
+// A bpfMeter has the kernel measure the BPF programs between two looks, now and
+// then.
+type bpfMeter struct {
+	on     io.Closer     // nil: nothing is measured
+	begun  time.Time     // the last time
+	ran    time.Duration // when it was begun
+	events uint64        // likewise
+	each   time.Duration // what was measured last, for an event
+}
+
+// look returns the run time for an event, as it was last measured; 0 where that is
+// not known.
+func (m *bpfMeter) look(source *probe.Source, events uint64, now time.Time) time.Duration {
+	ran, _, err := source.Cost()
+	if err != nil {
+		return 0
+	}
+	if m.on != nil {
+		if n := events - m.events; n > 0 && ran > m.ran {
+			m.each = (ran - m.ran) / time.Duration(n)
+		}
+		m.close()
+		return m.each
+	}
+	if m.begun.IsZero() || now.Sub(m.begun) >= bpfEvery || m.each == 0 && events > m.events {
+		m.begun, m.ran, m.events = now, ran, events
+		if on, err := probe.Measure(); err == nil {
+			m.on = on
 		}
 	}
-	m.at, m.cpu, m.told, m.bpf = now, cpu, told, bpf
-	return c
+	return m.each
+}
+
+func (m *bpfMeter) close() {
+	if m.on != nil {
+		_ = m.on.Close()
+		m.on = nil
+	}
 }
 
 // resident returns the bytes of memory that this process has in use; 0 where

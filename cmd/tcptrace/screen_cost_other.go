@@ -13,3 +13,5 @@ type costMeter struct {
 }
 
 func (m *costMeter) look() screen.Cost { return screen.Cost{} }
+
+func (m *costMeter) close() {}

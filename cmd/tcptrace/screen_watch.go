@@ -158,7 +158,10 @@ func (s *screenSink) Flush() error {
 }
 
 // close reports whether the terminal can be written to.
-func (s *screenSink) close() bool { return !s.started || s.Close() }
+func (s *screenSink) close() bool {
+	s.cost.close()
+	return !s.started || s.Close()
+}
 
 // parseScreenFilter reads the flags that select connections.
 func parseScreenFilter(text string) (filter.Filter, error) {

@@ -30,5 +30,4 @@ func (*Source) Clock() event.Clock                                { return event
 func (*Source) Capabilities() []Capability                        { return nil }
 func (*Source) Shed(event.Shedding) (event.Time, error)           { return 0, errNotLinux }
 func (*Source) LeftOut() (drops, retransmits, connections uint64) { return 0, 0, 0 }
-func (*Source) RunTime() (uint64, time.Duration)                  { return 0, 0 }
 func (*Source) Close() error                                      { return nil }

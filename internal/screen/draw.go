@@ -200,6 +200,9 @@ func (d *Display) body(v *View, room int) []string {
 	head := "  " + paint(bold, t.head(widths))
 	var rows []string
 	if t.len == 0 {
+		if len(text) > 0 {
+			head = "" // of no rows
+		}
 		rows = wrap(t.empty, d.width-2, 0)
 		for i := range rows {
 			rows[i] = "  " + rows[i]

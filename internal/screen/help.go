@@ -15,7 +15,7 @@ var helpLines = []struct{ key, what string }{
 	{"q", "quit; so does Ctrl-C"},
 	{"", ""},
 	{"states", "sockets in each state now; the change since a minute ago; the most at one time in each of the last 60 seconds. CLOSE: how many ended in the last second"},
-	{"cpu mem bpf", "what tcptrace itself takes: of a core, of memory, of its BPF programs per event (only with sysctl kernel.bpf_stats_enabled=1)"},
+	{"cpu mem bpf", "what tcptrace itself takes: of a core, of memory, of its BPF programs per event, measured for some seconds of each minute"},
 	{"LOST", "events that there was no room for: counts may be too low"},
 	{">=", "at least so long: it was there before the trace"},
 }

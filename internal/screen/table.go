@@ -87,17 +87,26 @@ func (t *table) layout(width int, needs []int) []int {
 		left += widths[worst] + 1
 		widths[worst] = 0
 	}
+	// What is never left out is whole first.
+	left = t.grow(widths, needs, left, func(c *column) bool { return c.drop == 0 })
+	t.grow(widths, needs, left, func(*column) bool { return true })
+	return widths
+}
+
+// grow gives some columns what they need of what is left, in turn, and returns
+// what is left then.
+func (t *table) grow(widths, needs []int, left int, which func(*column) bool) int {
 	for grown := true; grown && left > 0; {
 		grown = false
 		for i := range t.columns {
-			if left > 0 && widths[i] > 0 && widths[i] < needs[i] {
+			if left > 0 && widths[i] > 0 && widths[i] < needs[i] && which(&t.columns[i]) {
 				widths[i]++
 				left--
 				grown = true
 			}
 		}
 	}
-	return widths
+	return left
 }
 
 func (t *table) head(widths []int) string {

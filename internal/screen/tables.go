@@ -12,7 +12,11 @@ import (
 // table returns the rows of v that the user can move in.
 func (v *View) table() *table {
 	if v.Query.Focus.Kind != OnList || v.Query.Tab == Connections {
-		return tableOf(v, v.Conns, connFields, func(c *Conn) Focus { return Focus{Kind: OnConnection, Conn: c.ID} }, "no connection")
+		empty := "no connection"
+		if v.Query.Focus.Kind != OnList {
+			empty = "none of its connections is known any more: they are over"
+		}
+		return tableOf(v, v.Conns, connFields, func(c *Conn) Focus { return Focus{Kind: OnConnection, Conn: c.ID} }, empty)
 	}
 	switch v.Query.Tab {
 	case Findings:

@@ -54,8 +54,7 @@ type Body struct {
 type Cost struct {
 	CPU    float64 // of one core, since the last look: 0.01 is 1%
 	Memory uint64  // resident bytes
-	// BPF is the run time of the BPF programs for each event, 0 where the kernel
-	// does not measure it: sysctl kernel.bpf_stats_enabled.
+	// BPF is the run time of the BPF programs for each event; 0 where it is not known.
 	BPF time.Duration
 }
 
