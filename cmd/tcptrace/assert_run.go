@@ -35,7 +35,7 @@ type commandRun struct {
 // runCommand traces a command from its first instruction to its end, judges its
 // connections, and returns its status.
 func (a *assertCommand) runCommand(cmd *cobra.Command, command []string) (err error) {
-	if a.meter != nil || a.audit {
+	if a.audit {
 		return usagef("--audit compares whole network namespaces; leave it out, or the command")
 	}
 	files := child.Files{Stdin: cmd.InOrStdin(), Stdout: cmd.OutOrStdout(), Stderr: cmd.ErrOrStderr()}

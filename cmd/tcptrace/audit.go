@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -41,13 +42,15 @@ The exit status is 0 where every line has "=" or "~", and 3 where one has "!".`,
 		Example: `  tcptrace audit --duration 1m
   tcptrace audit --netns $(stat -Lc %i /proc/1234/ns/net)
   tcptrace audit -o json --duration 10s | jq 'select(.equal | not)'
-  tcptrace conns --audit --duration 1m       the same, beside another command`,
+  tcptrace conns --audit --duration 1m       the same, beside another command
+  tcptrace audit --from incident.tcpt        of a recording: it has the kernel's counters`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.runAudit(cmd) },
 	}
 	which := newFlagSet()
 	which.Var(list[uint32]{&a.filter.NetNS, filter.ParseNetNS}, "netns", "these network namespaces, by inode: `INODE`,... (default: all)")
 	out := newFlagSet()
+	fromFlag(out, &a.from)
 	a.durationFlag(out)
 	out.AddFlagSet(a.flags())
 	addFlags(cmd, flagGroup{"Which network namespaces", which}, flagGroup{"What is printed", out}, flagGroup{"Advanced", a.advanced()})
@@ -78,35 +81,73 @@ func (l *live) auditFlag(fs *pflag.FlagSet) {
 // checkAudit refuses an audit of less than whole namespaces: the kernel has no
 // other counters.
 func (l *live) checkAudit() error {
-	f := &l.filter
-	lists := len(f.Ports) + len(f.LocalPorts) + len(f.RemotePorts) + len(f.Nets)
-	if l.audit && (f.ByProcess() || lists > 0 || f.IPv4 || f.IPv6) {
+	if l.audit && !wholeSpaces(&l.filter) {
 		return usagef("--audit compares whole network namespaces; leave out what selects connections, but for --netns")
+	}
+	if l.audit && len(l.from) > 0 && l.duration > 0 {
+		return usagef("--audit of a recording is of all of it; leave out --duration")
 	}
 	return nil
 }
 
-// metered returns the source, with a meter in between if an audit is asked for.
-// Its programs are attached, so that the meter's figures begin now.
-func (l *live) metered(source *probe.Source) (trace.Source, error) {
-	if !l.audit {
+// wholeSpaces reports whether f leaves out no connection of a network namespace.
+func wholeSpaces(f *filter.Filter) bool {
+	lists := len(f.Ports) + len(f.LocalPorts) + len(f.RemotePorts) + len(f.Nets)
+	return !f.ByProcess() && lists == 0 && !f.IPv4 && !f.IPv6
+}
+
+// A metering is the audit of a source that is under way.
+type metering struct {
+	meter *audit.Meter
+	clock event.Clock
+	out   io.Writer
+	netns []uint32 // those that were asked for; none: all
+}
+
+// metered returns the source, with a meter in between if an audit is asked for, now
+// or of the recording that is made. Its programs are attached, so that the meter's
+// figures begin now.
+func (l *live) metered(source *probe.Source, cmd *cobra.Command) (trace.Source, error) {
+	if !l.audit && !l.keepsCounters() {
 		return source, nil
 	}
-	var err error
-	if l.meter, err = audit.NewMeter(l.filter.NetNS); err != nil {
+	meter, err := audit.NewMeter(l.filter.NetNS)
+	if err == nil {
+		meter.Uncounted = !l.audit
+		err = meter.Begin()
+	}
+	if err != nil && !l.audit {
+		fmt.Fprintf(cmd.ErrOrStderr(), "tcptrace: the recording cannot be audited: %v\n", err)
+		return source, nil
+	}
+	if err != nil {
 		return nil, err
 	}
-	l.clock = source.Clock()
-	tally := l.meter.Tally()
-	for _, c := range source.Capabilities() {
-		switch {
-		case c.Name == "why a reset was sent" && c.Grade == probe.Absent:
-			tally.Blind(audit.OutRsts, "before Linux 6.10 a RST without a socket is not seen")
-		case c.Name == "retransmits not sent" && c.Grade != probe.Absent:
-			tally.SeesUnsent()
-		}
+	if l.audit {
+		l.meterings = append(l.meterings, metering{meter, source.Clock(), cmd.OutOrStdout(), l.filter.NetNS})
 	}
-	return meteredSource{l.meter, source}, l.meter.Begin()
+	if l.keepsCounters() {
+		l.reader = meter
+	}
+	for _, c := range source.Capabilities() {
+		allow(meter.Tally(), c.Name, string(c.Grade))
+	}
+	return meteredSource{meter, source}, nil
+}
+
+// keepsCounters reports whether a recording is made that can be audited.
+func (l *live) keepsCounters() bool {
+	return l.save != "" && l.saving.Hold == 0 && l.saving.Rotate == 0 && wholeSpaces(&l.filter)
+}
+
+// allow tells the tally what a kernel with this capability does not see.
+func allow(tally *audit.Tally, name, grade string) {
+	switch {
+	case name == "why a reset was sent" && grade == string(probe.Absent):
+		tally.Blind(audit.OutRsts, "before Linux 6.10 a RST without a socket is not seen")
+	case name == "retransmits not sent" && grade != string(probe.Absent):
+		tally.SeesUnsent()
+	}
 }
 
 // A meteredSource hands over what source does, and lets the meter count it.
@@ -119,45 +160,50 @@ func (s meteredSource) Run(ctx context.Context, handle event.Handler) error {
 	return s.meter.Run(ctx, s.source, handle)
 }
 
-// audited prints the audit of the run that is over, if one was asked for.
+// audited prints the audits of the run that is over, if they were asked for.
 func (l *live) audited(cmd *cobra.Command) error {
-	if l.meter == nil {
-		return nil
-	}
-	report, err := l.meter.Report()
-	if err != nil {
-		return err
-	}
-	for i := range report.Gone {
-		fmt.Fprintf(cmd.ErrOrStderr(), "tcptrace: network namespace %d ended before the audit; its counters went with it\n", report.Gone[i].NetNS)
-	}
-	for _, inode := range l.filter.NetNS {
-		if !report.Has(inode) {
-			fmt.Fprintf(cmd.ErrOrStderr(), "tcptrace: network namespace %d was not found\n", inode)
+	var errs []error
+	unequal := false
+	for i := range l.meterings {
+		m := &l.meterings[i]
+		report, err := m.meter.Report()
+		if err != nil {
+			errs = append(errs, err)
+			continue
 		}
+		for j := range report.Gone {
+			fmt.Fprintf(cmd.ErrOrStderr(), "tcptrace: network namespace %d ended before the audit; its counters went with it\n", report.Gone[j].NetNS)
+		}
+		for _, inode := range m.netns {
+			if !report.Has(inode) {
+				fmt.Fprintf(cmd.ErrOrStderr(), "tcptrace: network namespace %d was not found\n", inode)
+			}
+		}
+		errs = append(errs, l.writeAudit(m, report))
+		unequal = unequal || !report.Holds()
 	}
-	if err := l.writeAudit(cmd.OutOrStdout(), report); err != nil {
+	if l.flush != nil {
+		errs = append(errs, l.flush())
+	}
+	if err := errors.Join(errs...); err != nil || !unequal {
 		return err
 	}
-	if !report.Holds() {
-		return &unequalError{}
-	}
-	return nil
+	return &unequalError{}
 }
 
-func (l *live) writeAudit(out io.Writer, report *audit.Report) error {
+func (l *live) writeAudit(m *metering, report *audit.Report) error {
 	var b []byte
 	if l.format != "json" {
-		b = render.AppendAudit(b, report, l.colored(out))
+		b = render.AppendAudit(b, report, l.colored(m.out))
 	} else {
 		for i := range report.Spaces {
 			space := &report.Spaces[i]
 			for j := range space.Lines {
-				b = record.AppendAudit(b, &space.Lines[j], space.Window.To, l.clock)
+				b = record.AppendAudit(b, &space.Lines[j], space.Window.To, m.clock)
 			}
 		}
 	}
-	_, err := out.Write(b)
+	_, err := m.out.Write(b)
 	return err
 }
 

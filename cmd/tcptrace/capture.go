@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strings"
 
+	"github.com/tcptrace/tcptrace/internal/audit"
 	"github.com/tcptrace/tcptrace/internal/census"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/probe"
@@ -72,6 +73,16 @@ func (c *capture) begin(ctx context.Context, l *live, source *probe.Source, labe
 		fmt.Fprintf(stderr, "tcptrace: the recording has no snapshot of the sockets that are there now: %v\n", err)
 	}
 	return c.recorder.Begin(info, spaces, people, sockets)
+}
+
+// counters has the kernel's counters recorded that the meter reads, if there is one:
+// those that it has read, and those of the end.
+func (c *capture) counters(meter *audit.Meter) {
+	if meter == nil {
+		return
+	}
+	c.recorder.Counters(countersOf(meter.Begun(), false))
+	meter.OnEnd = func(last []audit.Reading) { c.recorder.Counters(countersOf(last, true)) }
 }
 
 // tap returns source with what it hands over being recorded, after it is shown:

@@ -36,11 +36,10 @@ type live struct {
 	from     []string // recordings to read instead
 	save     string   // a recording to make as well
 	saving   recording.FileOptions
-	progress *progress // of the recording; nil: none is shown
-	audit    bool      // see auditFlag
-	meter    *audit.Meter
-	clock    event.Clock // of the source
-	capture  *capture    // nil: nothing is recorded
+	progress *progress    // of the recording; nil: none is shown
+	audit    bool         // see auditFlag
+	reader   *audit.Meter // whose readings are recorded; nil: none are
+	capture  *capture     // nil: nothing is recorded
 	label    census.Labeler
 
 	// What a sink may keep as it is made: the time of what it is shown, which
@@ -48,6 +47,9 @@ type live struct {
 	// that is the kernel.
 	now     func() event.Time
 	playing *recording.Recording
+
+	meterings []metering   // of the audits
+	flush     func() error // what is held back of their output; nil: nothing
 
 	joins  bool    // several recordings are joined before they are read
 	joined *joined // nil: they are not
@@ -216,7 +218,7 @@ type tracer interface {
 // traceFrom traces from a source that is open.
 func (l *live) traceFrom(ctx context.Context, cmd *cobra.Command, build newSink, t tracer, source *probe.Source, labels *labeler) (trace.Summary, error) {
 	l.label = labels.label
-	from, err := l.metered(source)
+	from, err := l.metered(source, cmd)
 	if err != nil {
 		return trace.Summary{}, err
 	}
@@ -233,6 +235,7 @@ func (l *live) traceFrom(ctx context.Context, cmd *cobra.Command, build newSink,
 		if err := l.capture.begin(ctx, l, source, labels.label, cmd.ErrOrStderr()); err != nil {
 			return trace.Summary{}, err
 		}
+		l.capture.counters(l.reader)
 		from = l.capture.tap(from)
 	}
 	if build == nil {

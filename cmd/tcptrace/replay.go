@@ -25,7 +25,6 @@ func fromFlag(fs *pflag.FlagSet, to *[]string) {
 
 // liveOnly are the flags that make no sense beside --from, and why.
 var liveOnly = []struct{ flag, why string }{
-	{"audit", "compares with the running kernel's counters"},
 	{"record", "records the running kernel"},
 	{"cmdline", "asks the running processes: give it to \"tcptrace record\""},
 	{"exact-accept", "says how to trace"},
@@ -68,6 +67,7 @@ func (l *live) replay(cmd *cobra.Command, build newSink) (trace.Summary, error) 
 	defer cancel()
 
 	hosts := newHosts(cmd.OutOrStdout(), l.format == "json", set.Recordings)
+	l.flush = hosts.out.Flush
 	players := l.players(set, hosts, build, cancel)
 	var running sync.WaitGroup
 	for _, p := range players {
@@ -94,6 +94,7 @@ func (l *live) replay(cmd *cobra.Command, build newSink) (trace.Summary, error) 
 // A player runs one recording.
 type player struct {
 	recording *recording.Recording
+	source    trace.Source // which it is, or hands over what it does
 	trace     *trace.Trace
 	sink      trace.Sink
 	summary   trace.Summary
@@ -113,7 +114,9 @@ func (l *live) players(set *recording.Set, hosts *hosts, build newSink, cancel c
 		p := &player{recording: r, trace: trace.New(options)}
 		r.OnBatch, r.Duration = p.trace.Batch, l.duration
 		l.now, l.playing = r.Now, r
-		p.sink = build(hosts.writer(r), r.Clock())
+		out := hosts.writer(r)
+		p.source = l.meteredReplay(r, out)
+		p.sink = build(out, r.Clock())
 		if limit != nil {
 			p.sink = limited{p.sink, limit}
 		}
@@ -124,7 +127,7 @@ func (l *live) players(set *recording.Set, hosts *hosts, build newSink, cancel c
 
 func (p *player) run(ctx context.Context) {
 	defer p.recording.Done()
-	p.summary, p.err = p.trace.Run(ctx, p.recording, p.sink)
+	p.summary, p.err = p.trace.Run(ctx, p.source, p.sink)
 	p.err = errors.Join(p.err, finish(p.sink))
 	if damage := new(recording.DamageError); errors.As(p.err, &damage) {
 		p.err = fmt.Errorf("%w; %s", p.err, goodUntil(p.recording))

@@ -30,7 +30,13 @@ type Reading struct {
 // A Meter runs a source and holds a Tally of its events against the kernel's
 // counters. Its methods are called in order: Begin, Run, Report.
 type Meter struct {
-	read func() ([]Reading, error) // of the namespaces that are audited
+	// OnEnd, if set, gets the last readings, at their place among the events.
+	OnEnd func([]Reading)
+	// Uncounted says to read alone: there will be no Report.
+	Uncounted bool
+
+	read     func() ([]Reading, error) // of the namespaces that are audited
+	replayed bool
 
 	mu     sync.Mutex // no event is handled while the last reading is taken
 	tally  *Tally
@@ -56,17 +62,19 @@ func (m *Meter) Begin() error {
 	if err != nil {
 		return fmt.Errorf("read the kernel's counters: %w", err)
 	}
-	m.before = readings
-	for i := range readings {
-		m.tally.Begin(readings[i].NetNS, readings[i].Window)
-		m.tally.FinTimeout(readings[i].NetNS, readings[i].FinTimeout)
-	}
+	m.TakeBegin(readings)
 	return nil
 }
+
+// Begun returns the first readings.
+func (m *Meter) Begun() []Reading { return m.before }
 
 // Run runs the source. When ctx is done, the figures are read again before the
 // source is told, so that it still sees everything then.
 func (m *Meter) Run(ctx context.Context, source Source, handle event.Handler) error {
+	if m.replayed {
+		return source.Run(ctx, m.counted(handle))
+	}
 	inner, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	done := make(chan struct{})
@@ -75,26 +83,44 @@ func (m *Meter) Run(ctx context.Context, source Source, handle event.Handler) er
 		defer stop()
 		m.end()
 	})
-	err := source.Run(inner, func(ev *event.Event) {
-		m.mu.Lock()
-		m.tally.Handle(ev)
-		m.mu.Unlock()
-		handle(ev)
-	})
+	err := source.Run(inner, m.counted(handle))
 	if !cancel() {
 		<-done
 	}
+	m.tell()
 	return err
+}
+
+// counted counts each event before handle has it.
+func (m *Meter) counted(handle event.Handler) event.Handler {
+	return func(ev *event.Event) {
+		m.mu.Lock()
+		if !m.Uncounted {
+			m.tally.Handle(ev)
+		}
+		ended := m.ended
+		m.mu.Unlock()
+		if ended {
+			m.tell()
+		}
+		handle(ev)
+	}
+}
+
+// tell hands on the last readings, once.
+func (m *Meter) tell() {
+	if m.ended && m.err == nil && m.OnEnd != nil {
+		m.OnEnd(m.after)
+		m.OnEnd = nil
+	}
 }
 
 func (m *Meter) end() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.after, m.err = m.read()
-	m.ended = true
-	for i := range m.after {
-		m.tally.End(m.after[i].NetNS, m.after[i].Window)
-	}
+	var after []Reading
+	after, m.err = m.read()
+	m.takeEnd(after)
 }
 
 // A Space is the audit of one network namespace.
@@ -118,6 +144,8 @@ func (m *Meter) Report() (*Report, error) {
 	switch {
 	case m.err != nil:
 		return nil, fmt.Errorf("read the kernel's counters: %w", m.err)
+	case m.replayed && (m.before == nil || !m.ended):
+		return nil, errNotRecorded
 	case !m.ended:
 		return nil, fmt.Errorf("read the kernel's counters: the trace ended by itself")
 	}

@@ -57,6 +57,7 @@ func TestRecord_ReplayIsWhatWasLive(t *testing.T) {
 	commands := [][]string{
 		{"watch", "-o", "json"},
 		{"conns", "--open"},
+		{"conns", "--open", "-o", "json", "--audit"},
 		{"timeline", "-o", "json"},
 		{"why", "-o", "json"},
 		{"why"},
@@ -95,6 +96,69 @@ func TestRecord_ReplayIsWhatWasLive(t *testing.T) {
 		if diff := cmp.Diff(withoutHost(tracers[i].stderr.String()), stderr); diff != "" {
 			t.Errorf("%v: standard error (-live +replay):\n%.2000s", command, diff)
 		}
+		if slices.Contains(command, "--audit") {
+			exportsAsLive(t, files[i], live)
+		}
+	}
+}
+
+// exportsAsLive checks that a recording is exported as the records of connections
+// that "tcptrace conns --open -o json --audit" printed live, and as a table of as many
+// rows.
+func exportsAsLive(t *testing.T, file, live string) {
+	t.Helper()
+	connections, audit, _ := strings.Cut(live, `{"type":"audit",`)
+	if connections == "" || audit == "" {
+		t.Errorf("live there are no connections, or no audit: %.400s", live)
+	}
+	out, err := exec.Command(binary, "export", file, "--as", "json", "--to", "-").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(connections, string(out)); diff != "" {
+		t.Errorf("what is exported is not what was live (-live +exported):\n%.4000s", diff)
+	}
+	said, err := exec.Command(binary, "export", file, "--to", file+".parquet").CombinedOutput()
+	if want := fmt.Sprintf("%d connections\n", strings.Count(connections, "\n")); err != nil || !strings.HasSuffix(string(said), want) {
+		t.Errorf("error %v; it says %s, want it to end with %s", err, said, want)
+	}
+}
+
+// Two recordings of a service, before and after it began to close with data unread:
+// the difference is that, and nothing else.
+func TestDiff_Live(t *testing.T) {
+	const n = 47
+	dir := t.TempDir()
+	files := []string{filepath.Join(dir, "before"), filepath.Join(dir, "after")}
+	for i, story := range []string{"client-close", "reset-unread"} {
+		playTraced(t, story, lab.Params{N: n}, "record", files[i], "--force")
+	}
+	out, err := exec.Command(binary, "diff", files[0], files[1], "-o", "json", "--all").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string][2]int{}
+	for text := range bytes.Lines(out) {
+		var d struct {
+			Figure        string
+			Before, After *int
+		}
+		if err := json.Unmarshal(text, &d); err != nil {
+			t.Fatal(err)
+		}
+		if d.Before != nil { // it is no time
+			got[d.Figure] = [2]int{*d.Before, *d.After}
+		}
+	}
+	want := map[string][2]int{
+		"connections": {2 * n, 2 * n}, "ended by fin": {n, 0}, "ended by reset_sent": {0, n}, "ended by reset_received": {0, n},
+		"reset: reset-unread-data": {0, 2 * n}, "finding reset-unread-data": {0, n}, "finding reset-by-peer": {0, n},
+		"been in SYN_SENT": {n, n}, "been in SYN_RECV": {n, n}, "been in ESTABLISHED": {2 * n, 2 * n},
+		"been in FIN_WAIT1": {n, 0}, "been in FIN_WAIT2": {n, 0}, "been in TIME_WAIT": {n, 0},
+		"been in CLOSE_WAIT": {n, 0}, "been in LAST_ACK": {n, 0},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("before and after (-want +got):\n%s", diff)
 	}
 }
 

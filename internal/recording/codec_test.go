@@ -185,3 +185,38 @@ func TestEvent_SocketsAndAddressesMixed(t *testing.T) {
 		}
 	}
 }
+
+// The kernel's counters come back at their place among the events.
+func TestCounters_AreRecordedAtTheirPlace(t *testing.T) {
+	want := []Counters{
+		{Spaces: []CountedSpace{{NetNS: 7, Name: "a \xf0\x9f\x90\xa7", From: 1, To: 2, FinTimeout: time.Minute, Values: map[string]int64{"TW": 3, "CurrEstab": -1}}}},
+		{Last: true, Spaces: []CountedSpace{}},
+	}
+	var file bytes.Buffer
+	w, err := NewWriter(&file, testInfo())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Counters(&want[0])
+	w.Event(&event.Event{Kind: event.State, Time: 5})
+	w.Counters(&want[1])
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r, err := NewReader(&file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	for i, kind := range []EntryKind{CountersEntry, EventEntry, CountersEntry} {
+		e, err := r.Next()
+		if err != nil || e.Kind != kind {
+			t.Fatalf("entry %d is of kind %d, error %v; want %d", i, e.Kind, err, kind)
+		}
+		if kind == CountersEntry {
+			if diff := cmp.Diff(want[i/2], e.Counters); diff != "" {
+				t.Errorf("-recorded +read:\n%s", diff)
+			}
+		}
+	}
+}

@@ -122,5 +122,7 @@ const (
 
 	colIdle // signed
 
+	colCounters // length, JSON
+
 	numColumns
 )

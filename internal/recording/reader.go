@@ -24,6 +24,7 @@ const (
 	SnapshotEntry              // Now: the sockets that follow are of this moment
 	SocketEntry                // Socket
 	DescriptorsEntry           // Descriptors
+	CountersEntry              // Counters
 )
 
 // An Entry is one thing that was recorded. What it points to is valid until the
@@ -36,6 +37,7 @@ type Entry struct {
 	Process     Process
 	Socket      census.Socket
 	Descriptors Descriptors
+	Counters    Counters
 }
 
 // A DamageError says that a recording cannot be read to its end.
@@ -184,6 +186,9 @@ func (r *Reader) row() bool {
 	case rowDescriptors:
 		e.Kind = DescriptorsEntry
 		b.descriptorsRow(&e.Descriptors)
+	case rowCounters:
+		e.Kind = CountersEntry
+		return b.countersRow(&e.Counters) == nil
 	case rowInfo:
 		return b.infoRow(&Info{}) == nil && false
 	default:

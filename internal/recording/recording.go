@@ -22,6 +22,8 @@ type Recording struct {
 	// OnBatch, if set, is called where the live source had nothing more to
 	// hand over for the moment, as it did then.
 	OnBatch func()
+	// OnCounters, if set, is called with the kernel's counters where they were read.
+	OnCounters func(*Counters)
 	// Duration, if set, ends Run after so much of what was recorded.
 	Duration time.Duration
 
@@ -90,7 +92,7 @@ func newRecording(parts []*part) *Recording {
 	first := parts[0]
 	for {
 		e, err := first.next()
-		if err != nil || e.Kind == EventEntry || e.Kind == TickEntry {
+		if err != nil || e.Kind == EventEntry || e.Kind == TickEntry || e.Kind == CountersEntry {
 			first.held, first.err = e, err
 			break
 		}
@@ -248,6 +250,10 @@ func (r *Recording) play(ctx context.Context, p *part, handle event.Handler) (do
 			}
 		case NamespaceEntry, DescriptorsEntry:
 			r.learn(e)
+		case CountersEntry:
+			if r.OnCounters != nil {
+				r.OnCounters(&e.Counters)
+			}
 		}
 	}
 }

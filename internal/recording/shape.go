@@ -16,11 +16,12 @@ const (
 	rowSnapshot
 	rowSocket
 	rowDescriptors
+	rowCounters
 )
 
 var rowNames = map[kind]string{
 	rowTick: "@tick", rowInfo: "@info", rowNamespace: "@namespace", rowProcess: "@process",
-	rowSnapshot: "@snapshot", rowSocket: "@socket", rowDescriptors: "@descriptors",
+	rowSnapshot: "@snapshot", rowSocket: "@socket", rowDescriptors: "@descriptors", rowCounters: "@counters",
 }
 
 // What a row has beside its kind, cause, states and call. The numbers are part

@@ -107,7 +107,7 @@ func TestExporter_AConnectionAsARecord(t *testing.T) {
 			"tcptrace.opened_unix_ns": "1778976001000000000", "tcptrace.closed_unix_ns": "1778976076345000000", "tcptrace.lifetime_ns": "75345000000",
 			"tcptrace.durations_ns.SYN_SENT": "400000", "tcptrace.durations_ns.ESTABLISHED": "1999600000", "tcptrace.durations_ns.FIN_WAIT1": "20000",
 			"tcptrace.durations_ns.FIN_WAIT2": "12344985000", "tcptrace.durations_ns.TIME_WAIT": "60999995000",
-		"tcptrace.isn_sent": "3735928559", "tcptrace.isn_received": "4277009102",
+			"tcptrace.isn_sent": "3735928559", "tcptrace.isn_received": "4277009102",
 			"tcptrace.end": "fin", "tcptrace.complete": "true",
 		}
 		got := attributes(client)
