@@ -213,7 +213,7 @@ static __always_inline int state_changed(const struct sock *sk, int old, int new
 		else if (is_timeout(sk, tp))
 			head.cause = TT_CAUSE_TIMEOUT;
 	}
-	if (!head.local_port)
+	if (!head.local_port && new == TCP_CLOSE) // elsewhere it is that of the socket's last life
 		head.local_port = bpf_ntohs(peek(tp, inet_conn.icsk_inet.inet_sport));
 	if (old == TCP_SYN_RECV && without_request(sk, head.time_ns))
 		head.flags |= TT_F_NO_REQUEST;
