@@ -170,9 +170,10 @@ type Series struct {
 	Every time.Duration // between two of At
 
 	// At[i] are the counts at Begin + (i+1)·Every, or at the end of the trace
-	// if that comes first.
-	At   []Counts
-	Most Counts // the greatest of each
+	// if that comes first. Peaks[i] are the greatest of the instants since
+	// At[i-1], that one and At[i] included: a short stay is in them.
+	At, Peaks []Counts
+	Most      Counts // the greatest of each
 }
 
 // Time returns when the counts At[i] were taken.
@@ -190,7 +191,7 @@ func (h *History) Series(until event.Time, n int) *Series {
 		group = last/n + 1
 	}
 	s.Every *= time.Duration(group)
-	var now Counts
+	var now, peak Counts
 	for i := 0; i <= last; i++ {
 		if i < len(h.steps) {
 			for state, d := range h.steps[i] {
@@ -205,10 +206,12 @@ func (h *History) Series(until event.Time, n int) *Series {
 			}
 		}
 		for state, n := range now {
+			peak[state] = max(peak[state], n)
 			s.Most[state] = max(s.Most[state], n)
 		}
 		if i%group == group-1 || i == last {
-			s.At = append(s.At, now)
+			s.At, s.Peaks = append(s.At, now), append(s.Peaks, peak)
+			peak = now
 		}
 	}
 	return s

@@ -72,6 +72,26 @@ func TestHistory_FewInstantsOfALongTrace(t *testing.T) {
 	}
 }
 
+// A stay that is over before the next of few instants is among the peaks.
+func TestHistory_PeaksBetweenInstants(t *testing.T) {
+	client := story.NewSocket(0x7, "10.0.0.1:40000", "10.9.8.7:443")
+	h := NewHistory(4096)
+	h.Begin(0)
+	tell(h, story.Join(
+		client.Connect(1*s, ms, story.Task(1, "x")), client.State(42*s, tcp.Established, tcp.FinWait1),
+		client.State(42*s+100*ms, tcp.FinWait1, tcp.FinWait2),
+	), 80*s)
+	series := h.Series(event.Time(80*s), 16)
+	at, peaks := 0, 0
+	for i := range series.At {
+		at += series.At[i][tcp.FinWait1]
+		peaks += series.Peaks[i][tcp.FinWait1]
+	}
+	if at != 0 || peaks != 1 || len(series.Peaks) != len(series.At) {
+		t.Errorf("FIN_WAIT1 is in %d of %d instants and in %d of %d peaks, want 0 and 1", at, len(series.At), peaks, len(series.Peaks))
+	}
+}
+
 func TestHistory_OpenAtTheEnd(t *testing.T) {
 	h := NewHistory(64)
 	tell(h, story.Hostile(), 5*s)

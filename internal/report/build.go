@@ -215,9 +215,9 @@ func (b *builder) addStates() {
 		if err != nil {
 			continue
 		}
-		counts := make([]int, len(series.At))
-		for i := range series.At {
-			counts[i] = series.At[i][state]
+		counts := make([]int, len(series.Peaks))
+		for i := range series.Peaks {
+			counts[i] = series.Peaks[i][state]
 		}
 		data.Counts[p.State] = counts
 	}

@@ -76,8 +76,8 @@ func drawPanel(series *population.Series, state tcp.State, length time.Duration)
 	}
 	b.add(`<path class="area `, stateClass(state), `" d="M`, plotLeft, ` `, plotBottom)
 	before := -1
-	for i, at := range series.At {
-		if n := at[state]; n != before || i == 0 {
+	for i, peak := range series.Peaks {
+		if n := peak[state]; n != before || i == 0 {
 			begin := max(series.Time(i, series.Begin.Add(length)).Sub(series.Begin)-series.Every, 0)
 			b.add(`H`, x(begin), `V`, y(n))
 			before = n
