@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"maps"
+	"net/netip"
 	"time"
 
 	"github.com/tcptrace/tcptrace/internal/census"
@@ -130,7 +131,7 @@ func (s *survey) read(netns uint32) *surveyed {
 		}
 	}
 	if len(values) > 0 {
-		n.Sysctls = values
+		n.Sysctls, n.Devices = values, s.sysctls.Devices(netns)
 	}
 	return n
 }
@@ -161,24 +162,30 @@ func (s *survey) renew() {
 }
 
 func (s *survey) reread(n *surveyed) {
-	name, sysctls := n.Name, n.Sysctls
+	name, sysctls, devices := n.Name, n.Sysctls, n.Devices
 	s.read(n.NetNS)
-	if n.Name != name || !maps.Equal(n.Sysctls, sysctls) {
+	if n.Name != name || !maps.Equal(n.Sysctls, sysctls) || !maps.Equal(n.Devices, devices) {
 		s.recorder.Namespace(&n.Namespace)
 	}
 }
 
 // Sysctl makes a survey a diagnose.Settings.
-func (s *survey) Sysctl(netns uint32, name string) string {
+func (s *survey) Sysctl(netns uint32, name string) string { return s.fresh(netns).Sysctls[name] }
+
+// Device makes a survey a diagnose.Devices.
+func (s *survey) Device(netns uint32, local netip.Addr) string { return s.fresh(netns).Devices[local] }
+
+// fresh returns what is known of a namespace, and was read a moment ago.
+func (s *survey) fresh(netns uint32) recording.Namespace {
 	s.meet(netns)
 	n := s.known[netns]
 	if n == nil {
-		return ""
+		return recording.Namespace{}
 	}
 	if time.Since(n.at) >= surveyFresh {
 		s.reread(n)
 	}
-	return n.Sysctls[name]
+	return n.Namespace
 }
 
 // Forget has the sysctls of a namespace read again when somebody asks for them.

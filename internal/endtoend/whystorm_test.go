@@ -4,9 +4,15 @@ package endtoend
 
 import (
 	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/tcptrace/tcptrace/internal/lab"
 )
@@ -23,6 +29,9 @@ func playBeside(t *testing.T, name string, params lab.Params, args ...string) (*
 		return nil
 	}
 	truth := play(t, name, params, func(netns string) {
+		if i := slices.Index(args, "--record"); i >= 0 {
+			os.Remove(args[i+1]) // of an earlier play
+		}
 		clients, _, _ := strings.Cut(netns, ",")
 		tr = start(t, nil, append(args, clients)...)
 	})
@@ -61,8 +70,10 @@ func TestWhy_StormScopes(t *testing.T) {
 		{"storm-host", "host", 3},
 	} {
 		t.Run(test.scope, func(t *testing.T) {
-			truth, tr := playBeside(t, test.story, lab.Params{N: n, Hold: briefStorm}, "why", "-o", "json")
+			file := filepath.Join(t.TempDir(), "storm.ttr")
+			truth, tr := playBeside(t, test.story, lab.Params{N: n, Hold: briefStorm}, "why", "-o", "json", "--record", file)
 			f := the(t, tr)
+			checkReplay(t, tr, file)
 			pid := truth.Conns[0].ClientPID
 			if test.processes > 1 {
 				pid = 0
@@ -88,6 +99,18 @@ func TestWhy_StormScopes(t *testing.T) {
 				t.Errorf("the classes add up to %v of %d: %v", sum, f.Count, f.Evidence)
 			}
 		})
+	}
+}
+
+// checkReplay holds that a recording of what a tracer saw says the same.
+func checkReplay(t *testing.T, tr *tracer, file string) {
+	t.Helper()
+	again, err := exec.Command(binary, "why", "-o", "json", "--from", file).Output()
+	if err != nil {
+		t.Errorf("why --from: %v", err)
+	}
+	if diff := cmp.Diff(tr.stdout.String(), string(again)); diff != "" {
+		t.Errorf("the recording says otherwise (-live +recorded):\n%s", diff)
 	}
 }
 

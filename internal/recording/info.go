@@ -1,6 +1,7 @@
 package recording
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/tcptrace/tcptrace/internal/event"
@@ -60,6 +61,8 @@ type Namespace struct {
 	// Sysctls are those in force, by name, such as "net.ipv4.tcp_fin_timeout";
 	// nil where they could not be read.
 	Sysctls map[string]string
+	// Devices are the names of the devices, by their addresses; nil likewise.
+	Devices map[netip.Addr]string
 }
 
 // A Process is one that held a socket as the recording began.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -115,7 +116,8 @@ func TestRecorder_Begin(t *testing.T) {
 		},
 		{Time: 901, ID: event.ID{NetNS: 8}, State: tcp.TimeWait, Object: census.TimeWait, Timer: "timewait", TimeLeft: time.Minute, Unaccepted: true},
 	}
-	spaces := []Namespace{{NetNS: 8, Name: "blue\xff", Sysctls: map[string]string{"net.core.somaxconn": "4096"}}}
+	spaces := []Namespace{{NetNS: 8, Name: "blue\xff", Sysctls: map[string]string{"net.core.somaxconn": "4096"},
+		Devices: map[netip.Addr]string{netip.MustParseAddr("198.18.0.1"): "lab0", netip.IPv6Loopback(): "lo"}}}
 	people := []Process{{Task: web, Started: 5 * time.Second}}
 	if err := r.Begin(testInfo(), spaces, people, &census.Census{Time: 899, Sockets: slices.Clone(sockets)}); err != nil {
 		t.Fatal(err)

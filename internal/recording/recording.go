@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/netip"
 	"os"
 	"time"
 
@@ -133,6 +134,12 @@ func (r *Recording) Unknown() uint64 { return r.unknown }
 // this place of the recording; "" where it is not. Recording is a
 // diagnose.Settings.
 func (r *Recording) Sysctl(netns uint32, name string) string { return r.spaces[netns].Sysctls[name] }
+
+// Device returns the name of the device that has an address in a network
+// namespace, likewise. Recording is a diagnose.Devices.
+func (r *Recording) Device(netns uint32, local netip.Addr) string {
+	return r.spaces[netns].Devices[local]
+}
 
 // Forget does nothing: what was recorded stands.
 func (r *Recording) Forget(uint32) {}

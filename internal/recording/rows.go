@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/tcptrace/tcptrace/internal/census"
 	"github.com/tcptrace/tcptrace/internal/conn"
@@ -57,37 +59,46 @@ func (b *block) infoRow(info *Info) error {
 	return nil
 }
 
-// maxSysctls bounds those of a namespace.
-const maxSysctls = 4096
+// maxNamed bounds the sysctls of a namespace, and its devices' addresses.
+const maxNamed = 4096
 
 func (b *block) namespaceRow(n *Namespace) {
 	b.begin(rowNamespace, 0, 0)
 	number(&b.coder, colNetNS, &n.NetNS)
 	b.string(colNetNSName, &n.Name)
-	count := uint64(len(n.Sysctls))
-	number(&b.coder, colSysctls, &count)
-	if count > maxSysctls {
+	n.Sysctls = named(b, colSysctls, n.Sysctls, strings.Compare, func(name *string) { b.string(colSysctls, name) })
+	n.Devices = named(b, colDevices, n.Devices, netip.Addr.Compare, func(addr *netip.Addr) { b.address(addr) })
+}
+
+// named codes a namespace's names by K, in a column whose first field is how many
+// there are, and returns it; nil where there are none.
+func named[K comparable](b *block, col column, t map[K]string, compare func(K, K) int, code func(*K)) map[K]string {
+	count := uint64(len(t))
+	number(&b.coder, col, &count)
+	if count > maxNamed {
 		b.fail()
-		return
+		return nil
 	}
 	if b.writing {
-		for _, name := range slices.Sorted(maps.Keys(n.Sysctls)) {
-			value := n.Sysctls[name]
-			b.string(colSysctls, &name)
-			b.string(colSysctls, &value)
+		for _, key := range slices.SortedFunc(maps.Keys(t), compare) {
+			name := t[key]
+			code(&key)
+			b.string(col, &name)
 		}
-		return
+		return t
 	}
-	n.Sysctls = nil
+	t = nil
 	for ; count > 0 && b.err == nil; count-- {
-		var name, value string
-		b.string(colSysctls, &name)
-		b.string(colSysctls, &value)
-		if n.Sysctls == nil {
-			n.Sysctls = map[string]string{}
+		var key K
+		var name string
+		code(&key)
+		b.string(col, &name)
+		if t == nil {
+			t = map[K]string{}
 		}
-		n.Sysctls[name] = value
+		t[key] = name
 	}
+	return t
 }
 
 func (b *block) processRow(p *Process) {

@@ -68,6 +68,10 @@ func (r *Reader) Device(netns uint32, local netip.Addr) string {
 	return r.values(netns).devices[local]
 }
 
+// Devices returns the names of the devices of a network namespace, by their
+// addresses; nil where they are not known. It is not to be changed.
+func (r *Reader) Devices(netns uint32) map[netip.Addr]string { return r.values(netns).devices }
+
 // Forget drops what is known of a namespace: if a sysctl is asked for, all are
 // read again, and not known where that fails.
 func (r *Reader) Forget(netns uint32) { delete(r.known, netns) }

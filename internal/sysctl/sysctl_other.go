@@ -24,5 +24,8 @@ func (r *Reader) Sysctl(uint32, string) string { return "" }
 // Device knows none.
 func (r *Reader) Device(uint32, netip.Addr) string { return "" }
 
+// Devices knows none.
+func (r *Reader) Devices(uint32) map[netip.Addr]string { return nil }
+
 // Forget does nothing.
 func (r *Reader) Forget(uint32) {}
