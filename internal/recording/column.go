@@ -123,7 +123,7 @@ const (
 	colIdle // signed
 
 	colCounters // length, JSON
-	colDevices // of a namespace: how many addresses, and of each an address and a string
+	colDevices  // of a namespace: how many addresses, and of each an address and a string
 
 	numColumns
 )
