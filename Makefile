@@ -19,7 +19,7 @@ SUDO := sudo env "PATH=$(PATH):/usr/sbin:/sbin" GOFLAGS=-buildvcs=false
 EXEC := -exec '$(SUDO)'
 endif
 
-.PHONY: build watch generate test race test-duckdb test-collector test-kernel test-kernels lint bench install clean help
+.PHONY: build watch generate test race test-duckdb test-trace test-collector test-kernel test-kernels lint bench install clean help
 
 build: ## ./tcptrace, static, and ./tcplab
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=auto ./cmd/tcptrace
@@ -36,6 +36,9 @@ test: ## every test; those of the kernel side need root, or sudo
 
 race: ## the tests with the race detector, without those that take a minute (needs a C compiler)
 	$(GO) test -race -short -timeout 20m $(EXEC) ./...
+
+test-trace: ## the traces for Perfetto and Chrome, read by TracerBench (needs Node.js 20 and npm, which fetches it)
+	cd internal/perfetto/readertest && npm install --no-package-lock --ignore-scripts --no-audit --no-fund --silent && node --test
 
 test-duckdb: ## the Parquet files, read by DuckDB (needs a C compiler; fetches DuckDB's library as a Go module)
 	cd internal/export/duckdbtest && CGO_ENABLED=1 $(GO) test -mod=mod -count=1 ./...

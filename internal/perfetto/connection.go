@@ -16,8 +16,7 @@ func (w *Writer) connection(r *timeline.Connection) {
 		w.meta("thread_name", pid, lane.tid, "connections")
 		w.order("thread_sort_index", pid, lane.tid, int64(lane.number))
 	}
-	o := w.begin("X", title(&r.Connection), pid, lane.tid)
-	o.word("cat", "connection")
+	o := w.begin("X", "connection", title(&r.Connection), pid, lane.tid)
 	o.at(begin)
 	o.lasting(until.Sub(begin))
 	o.open("args")
@@ -95,8 +94,7 @@ func (w *Writer) stay(s *conn.Span, until event.Time, pid, tid int64) {
 	if end == 0 {
 		end = max(until, s.Begin)
 	}
-	o := w.begin("X", s.State.String(), pid, tid)
-	o.word("cat", "state")
+	o := w.begin("X", "state", s.State.String(), pid, tid)
 	o.at(s.Begin)
 	o.lasting(end.Sub(s.Begin))
 	if bound := s.Bound(); bound != conn.Exact {
@@ -111,7 +109,7 @@ func (w *Writer) stay(s *conn.Span, until event.Time, pid, tid int64) {
 
 // mark writes a retransmit or a reset, in the track of its connection.
 func (w *Writer) mark(m *timeline.Mark, pid, tid int64) {
-	name, class, direction := "retransmit", "", ""
+	category, name, class, direction := "reset", "", "", ""
 	switch m.Kind {
 	case conn.ResetSent:
 		name, direction = "RST sent", "sent"
@@ -119,10 +117,9 @@ func (w *Writer) mark(m *timeline.Mark, pid, tid int64) {
 		name, direction = "RST received", "received"
 	default:
 		class = m.Class.String()
-		name += " " + class
+		category, name = "retransmit", "retransmit "+class
 	}
-	o := w.begin("i", name, pid, tid)
-	o.word("cat", map[bool]string{true: "retransmit", false: "reset"}[direction == ""])
+	o := w.begin("i", category, name, pid, tid)
 	o.word("s", "t")
 	o.at(m.Time)
 	o.open("args")

@@ -141,9 +141,9 @@ func (w *Writer) head(o *Options) {
 	_, _ = w.out.Write(h.b) // Flush returns its error
 }
 
-// begin begins an event, whose name is one of our own words, in a track of a
-// process; end writes it.
-func (w *Writer) begin(phase, name string, pid, tid int64) *object {
+// begin begins an event, whose category and name are words of our own, in a track
+// of a process; end writes it.
+func (w *Writer) begin(phase, category, name string, pid, tid int64) *object {
 	w.object.b = append(w.object.b[:0], ",\n{"...)
 	if w.empty {
 		w.object.b = append(w.object.b[:0], "\n{"...)
@@ -154,6 +154,16 @@ func (w *Writer) begin(phase, name string, pid, tid int64) *object {
 	o.word("name", name)
 	o.int("pid", pid)
 	o.int("tid", tid)
+	o.word("cat", category)
+	return o
+}
+
+// describe begins an event that is none but describes a track. Chrome writes a time
+// and a category here too, and some readers want them.
+func (w *Writer) describe(kind string, pid, tid int64) *object {
+	o := w.begin("M", "__metadata", kind, pid, tid)
+	o.at(0)
+	o.open("args")
 	return o
 }
 
@@ -164,8 +174,7 @@ func (w *Writer) end() {
 
 // meta names a process or a track.
 func (w *Writer) meta(kind string, pid, tid int64, name string) {
-	o := w.begin("M", kind, pid, tid)
-	o.open("args")
+	o := w.describe(kind, pid, tid)
 	o.text("name", name)
 	o.close()
 	w.end()
@@ -173,8 +182,7 @@ func (w *Writer) meta(kind string, pid, tid int64, name string) {
 
 // order says where the tracks of a process, or a track in its process, stand.
 func (w *Writer) order(kind string, pid, tid, index int64) {
-	o := w.begin("M", kind, pid, tid)
-	o.open("args")
+	o := w.describe(kind, pid, tid)
 	o.int("sort_index", index)
 	o.close()
 	w.end()
@@ -203,8 +211,7 @@ func (w *Writer) process(c *conn.Connection) (*process, int64) {
 	}
 	p.comm = t.Comm
 	if l := t.Label; l != nil {
-		o := w.begin("M", "process_labels", pid, pid)
-		o.open("args")
+		o := w.describe("process_labels", pid, pid)
 		o.text("labels", where(l))
 		o.close()
 		w.end()
@@ -233,7 +240,7 @@ func (w *Writer) stray(c *conn.Change) {
 }
 
 func (w *Writer) lost(c *conn.Change) {
-	o := w.begin("i", "events lost", counters, counters)
+	o := w.begin("i", "lost", "events lost", counters, counters)
 	o.word("s", "g")
 	o.at(c.Time)
 	o.open("args")
@@ -263,7 +270,7 @@ func (w *Writer) counters() {
 			if i > 0 {
 				at = series.Time(i, w.last)
 			}
-			o := w.begin("C", state.String(), counters, counters)
+			o := w.begin("C", "states", state.String(), counters, counters)
 			o.at(at)
 			o.open("args")
 			o.int("connections", int64(n))

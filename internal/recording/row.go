@@ -9,7 +9,7 @@ import (
 
 // nearby is how many of the block's last new sockets are looked at for
 // addresses like a new one's.
-const nearby = 8
+const nearby = 16
 
 // event codes an event. When reading, s is its row's shape, which is known.
 func (b *block) event(s shape, ev *event.Event) {
