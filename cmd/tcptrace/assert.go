@@ -66,7 +66,7 @@ docs/assert.md has the details.`,
   tcptrace assert 'p99 handshake < 50ms' 'no findings' -- ./load-test.sh
   tcptrace assert 'connections <= 10 port 5432' --linger 2s -- ./migrate
   tcptrace assert 'no CLOSE_WAIT > 30s' 'no resets_sent' --comm api --duration 5m
-  tcptrace assert 'no findings' --from incident.tcpt`,
+  tcptrace assert 'no findings' --from incident.ttr`,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.run(cmd, args) },
 	}
 	own := newFlagSet()

@@ -43,7 +43,7 @@ The exit status is 0 where every line has "=" or "~", and 3 where one has "!".`,
   tcptrace audit --netns $(stat -Lc %i /proc/1234/ns/net)
   tcptrace audit -o json --duration 10s | jq 'select(.equal | not)'
   tcptrace conns --audit --duration 1m       the same, beside another command
-  tcptrace audit --from incident.tcpt        of a recording: it has the kernel's counters`,
+  tcptrace audit --from incident.ttr        of a recording: it has the kernel's counters`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.runAudit(cmd) },
 	}

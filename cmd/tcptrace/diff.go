@@ -43,12 +43,12 @@ that are below 1ms on both sides change by themselves and are left out.
 
 With -o json a record of type "difference" for each figure: comm, figure, before and
 after (or before_ns, after_ns), ratio (absent: it is new), notable.`,
-		Example: `  tcptrace diff before.tcpt after.tcpt
-  tcptrace diff before.tcpt after.tcpt --comm api --all
-  tcptrace diff before.tcpt after.tcpt -o json | jq 'select(.notable)'`,
+		Example: `  tcptrace diff before.ttr after.ttr
+  tcptrace diff before.ttr after.ttr --comm api --all
+  tcptrace diff before.ttr after.ttr -o json | jq 'select(.notable)'`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 2 {
-				return usagef(`which two recordings? write for example "tcptrace diff before.tcpt after.tcpt"`)
+				return usagef(`which two recordings? write for example "tcptrace diff before.ttr after.ttr"`)
 			}
 			return nil
 		},

@@ -58,15 +58,15 @@ which. OUT's name says the format (.parquet, .jsonl, .ndjson, .trace.json);
 --as says it otherwise. OUT is replaced only with --force, and appears when it is whole.
 
 docs/export.md lists the columns, and has queries to begin with.`,
-		Example: `  tcptrace export incident.tcpt --to conns.parquet
-  tcptrace export incident.tcpt --to events.parquet --events --comm nginx
-  tcptrace export web.tcpt db.tcpt --to both.parquet
-  tcptrace export incident.tcpt --to incident.trace.json       then open it in ui.perfetto.dev
-  tcptrace export incident.tcpt --as json --to - | jq 'select(.end == "reset_sent")'
+		Example: `  tcptrace export incident.ttr --to conns.parquet
+  tcptrace export incident.ttr --to events.parquet --events --comm nginx
+  tcptrace export web.ttr db.ttr --to both.parquet
+  tcptrace export incident.ttr --to incident.trace.json       then open it in ui.perfetto.dev
+  tcptrace export incident.ttr --as json --to - | jq 'select(.end == "reset_sent")'
   duckdb -c "select comm, quantile_cont(close_wait_ns, 0.99)/1e9 from 'conns.parquet' group by comm"`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return usagef(`which recording? write for example "tcptrace export incident.tcpt --to conns.parquet"`)
+				return usagef(`which recording? write for example "tcptrace export incident.ttr --to conns.parquet"`)
 			}
 			return nil
 		},

@@ -310,7 +310,7 @@ func endsIn(t *testing.T, path string) []join.End {
 // joined, and a RST is explained by the process of the other side.
 func TestJoin_NAT(t *testing.T) {
 	dir := t.TempDir()
-	web, db := filepath.Join(dir, "web.tcpt"), filepath.Join(dir, "db.tcpt")
+	web, db := filepath.Join(dir, "web.ttr"), filepath.Join(dir, "db.ttr")
 	const ahead = 3 * time.Second
 	var truth map[uint64]uint64
 	var server int
