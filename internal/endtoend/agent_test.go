@@ -196,6 +196,7 @@ func TestAgent_TellsWhoLeaks(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a leak shows after 5 s")
 	}
+	t.Parallel()
 	const n = 23
 	var a *agent
 	var who string
@@ -242,6 +243,7 @@ func (a *agent) status() map[string]bool {
 // Once it traces, no thread has more capabilities than it needs, and with those
 // a sweep still finds the sockets of another namespace.
 func TestAgent_KeepsOnlyTheCapabilitiesItNeeds(t *testing.T) {
+	needDropping(t)
 	const (
 		bpf, search             = 1 << 39, 1 << 2
 		admin, ptrace, netAdmin = 1 << 21, 1 << 19, 1 << 12

@@ -107,10 +107,10 @@ func TestAudit_Stories(t *testing.T) {
 			"ActiveOpens": n, "PassiveOpens": n, "EstabResets": 2 * n, "OutRsts": n, "TCPAbortOnClose": n,
 		}},
 	} {
-		for _, family := range []struct {
+		for _, family := range lab.Sample(1, []struct {
 			name string
 			v6   bool
-		}{{"ipv4", false}, {"ipv6", true}} {
+		}{{"ipv4", false}, {"ipv6", true}}) {
 			t.Run(tt.story+"/"+family.name, func(t *testing.T) {
 				params := lab.Params{N: tt.n, IPv6: family.v6}
 				if tt.story == "churn" {
@@ -205,7 +205,7 @@ func sum(lines []auditLine, counter string) (n int64) {
 // timewait sockets that are skipped, short-lived and taken over, handshakes that
 // come to nothing.
 func TestAudit_EveryStory(t *testing.T) {
-	for _, story := range []string{
+	for _, story := range lab.Sample(2, []string{
 		"half-close", "close-wait", "orphan-fin-wait2", "orphan-fin-wait2-fin", "simultaneous-close",
 		"slow-handshake", "reset-in-handshake", "handshake-abandoned", "syn-unanswered", "syn-unanswered-asked",
 		"time-wait-reuse-connect", "time-wait-reuse-ephemeral", "time-wait-reuse-syn", "time-wait-reset",
@@ -214,8 +214,9 @@ func TestAudit_EveryStory(t *testing.T) {
 		"reset-keepalive", "reset-user-timeout", "reset-listener-closed", "reset-listener-handshake",
 		"reset-accept-overflow", "reset-killed", "reset-firewall", "reset-reject", "reset-bad-ack",
 		"connect-scan", "syn-cookies", "accept-queue-overflow", "accept-queue-overflow-abort", "last-ack-stuck",
-	} {
+	}) {
 		t.Run(story, func(t *testing.T) {
+			t.Parallel()
 			var tr *tracer
 			var status chan int
 			var over chan struct{}
@@ -353,11 +354,12 @@ func untilGone(keepers []*keeper) {
 // chance, that tcptrace counts the same is not.
 func TestAudit_LossyMinute(t *testing.T) {
 	const n = 211
-	for _, family := range []struct {
+	for _, family := range lab.Sample(1, []struct {
 		name string
 		v6   bool
-	}{{"ipv4", false}, {"ipv6", true}} {
+	}{{"ipv4", false}, {"ipv6", true}}) {
 		t.Run(family.name, func(t *testing.T) {
+			t.Parallel()
 			got := playAudited(t, "lossy", lab.Params{N: n, IPv6: family.v6})
 			if got["ActiveOpens"] != n {
 				t.Errorf("ActiveOpens %d, want %d", got["ActiveOpens"], n)

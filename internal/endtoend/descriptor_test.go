@@ -64,6 +64,7 @@ func TestWhy_Descriptors(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it lasts several seconds")
 	}
+	t.Parallel()
 	var tr *tracer
 	var told []finding
 	var want []int

@@ -70,6 +70,7 @@ func TestWatch_EachKind(t *testing.T) {
 		{"finding", "refused", 7, map[string]int{"finding connect-refused": 1}},
 	} {
 		t.Run(test.kind+"/"+test.story, func(t *testing.T) {
+			t.Parallel()
 			_, tr := playWhole(t, test.story, lab.Params{N: test.n}, "watch", "-o", "json", "--kind", test.kind)
 			got := map[string]int{}
 			for _, l := range tr.kindLines() {

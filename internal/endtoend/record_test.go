@@ -54,6 +54,7 @@ func replay(t *testing.T, file string, args ...string) (stdout, stderr string) {
 // What a command prints live, it prints again from the recording that it made
 // meanwhile: byte for byte, to anybody.
 func TestRecord_ReplayIsWhatWasLive(t *testing.T) {
+	t.Parallel()
 	commands := [][]string{
 		{"watch", "-o", "json"},
 		{"conns", "--open"},
@@ -176,6 +177,7 @@ func withoutHost(stderr string) string {
 // Killed amid many connections, a recorder leaves a recording that is whole but
 // for the last second or so, and that says where it ends.
 func TestRecord_Killed(t *testing.T) {
+	t.Parallel()
 	var path string
 	var recorder, witness *tracer
 	var killed chan struct{}
@@ -248,6 +250,7 @@ func ends(t *testing.T, text string) map[string]int64 {
 // When the disk is full, the recorder says so and ends; what it has written is
 // good.
 func TestRecord_DiskFull(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=192k"); err != nil {
 		t.Fatal(err)
@@ -276,6 +279,7 @@ func TestRecord_SinceFinding(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a leak shows after 5 s")
 	}
+	t.Parallel()
 	var healthy, leak string
 	for _, test := range []struct {
 		story string

@@ -103,6 +103,7 @@ func screenStates(text string) map[string]int {
 // The screen counts the sockets that were there before it as the kernel does,
 // each finding is three keys away, and q leaves the terminal as it was.
 func TestWatch_Screen(t *testing.T) {
+	t.Parallel()
 	story, err := lab.Lookup("close-wait")
 	if err != nil {
 		t.Fatal(err)

@@ -32,6 +32,7 @@ func TestWhy_StackOfConnect(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it lasts several seconds")
 	}
+	t.Parallel()
 	_, tr := playWhole(t, "half-close", lab.Params{N: 7, Hold: 12 * time.Second}, "why", "--stacks", "-o", "json")
 	for _, f := range tr.findings() {
 		if f.Rule == "fin-wait2-stuck" {

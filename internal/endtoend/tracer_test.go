@@ -9,6 +9,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -42,11 +43,44 @@ func buildAndRun(m *testing.M) int {
 	binary = filepath.Join(dir, "tcptrace")
 	build := exec.Command("go", "build", "-o", binary, "../../cmd/tcptrace")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as it is built for users; else it cannot drop capabilities
+	races := filepath.Join(dir, "race")
+	if lab.Raced() {
+		build = exec.Command("go", "build", "-race", "-o", binary, "../../cmd/tcptrace")
+		os.Setenv("GORACE", "log_path="+races)
+	}
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
 		return 1
 	}
-	return m.Run()
+	// Most stories wait for TCP's timers most of the time.
+	if err := flag.Set("test.parallel", "4"); err != nil {
+		panic(err)
+	}
+	return max(m.Run(), reported(races))
+}
+
+// reported prints what the race detector found in the program, and returns the
+// exit status that it deserves.
+func reported(races string) (status int) {
+	files, err := filepath.Glob(races + ".*")
+	if err != nil {
+		panic(err)
+	}
+	for _, file := range files {
+		text, _ := os.ReadFile(file)
+		fmt.Fprintf(os.Stderr, "--- FAIL: a race in tcptrace\n%s", text)
+		status = 1
+	}
+	return status
+}
+
+// needDropping skips a test where the program is built with cgo, as the race
+// detector needs it: then it keeps its capabilities.
+func needDropping(t *testing.T) {
+	t.Helper()
+	if lab.Raced() {
+		t.Skip("with the race detector no capabilities are dropped")
+	}
 }
 
 // A tracer is a running tcptrace.

@@ -102,7 +102,7 @@ func playWhole(t *testing.T, name string, params lab.Params, args ...string) (*l
 // count, and nothing else is above information.
 func TestWhy_Stories(t *testing.T) {
 	stuck := lab.Params{Hold: 7 * time.Second}
-	for _, test := range []struct {
+	for _, test := range lab.Sample(2, []struct {
 		story  string
 		params lab.Params
 		want   []string // "severity rule count process"
@@ -132,11 +132,9 @@ func TestWhy_Stories(t *testing.T) {
 		{"process-killed", lab.Params{}, []string{"warning reset-unread-data 23 server", "info reset-by-peer 23 client"}},
 		{"simultaneous-open", lab.Params{}, []string{"info simultaneous-open 46 both"}},
 		{"simultaneous-close", lab.Params{}, []string{"info simultaneous-close 46 both"}},
-	} {
+	}) {
 		t.Run(test.story, func(t *testing.T) {
-			if testing.Short() && test.params.Hold > 0 {
-				t.Skip("it lasts several seconds")
-			}
+			t.Parallel()
 			truth, tr := playWhole(t, test.story, test.params, "why", "-o", "json")
 			var got []string
 			for _, f := range tr.findings() {

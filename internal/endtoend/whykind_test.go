@@ -16,6 +16,7 @@ func TestWhy_FinWait2Kinds(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it lasts several seconds")
 	}
+	t.Parallel()
 	for _, test := range []struct {
 		story    string
 		params   lab.Params
@@ -26,6 +27,7 @@ func TestWhy_FinWait2Kinds(t *testing.T) {
 		{"orphan-fin-wait2", lab.Params{}, "orphan", float64(n)},
 	} {
 		t.Run(test.kind, func(t *testing.T) {
+			t.Parallel()
 			truth, tr := playWhole(t, test.story, test.params, "why", "-o", "json")
 			var least, most time.Duration
 			for _, c := range truth.Conns {

@@ -59,7 +59,7 @@ const briefStorm = 600 * time.Millisecond
 // process where that is one, and of as many segments as the kernel counts.
 func TestWhy_StormScopes(t *testing.T) {
 	const n = 101
-	for _, test := range []struct {
+	for _, test := range lab.Sample(1, []struct {
 		story, scope string
 		processes    int
 	}{
@@ -68,7 +68,7 @@ func TestWhy_StormScopes(t *testing.T) {
 		{"storm-process", "process", 1},
 		{"storm-device", "device", 3},
 		{"storm-host", "host", 3},
-	} {
+	}) {
 		t.Run(test.scope, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "storm.ttr")
 			truth, tr := playBeside(t, test.story, lab.Params{N: n, Hold: briefStorm}, "why", "-o", "json", "--record", file)
@@ -168,6 +168,7 @@ func TestWhy_StormOfAFullReceiver(t *testing.T) {
 func TestWhy_FirewalledSYNs(t *testing.T) {
 	for _, network := range []lab.Network{lab.Veth, lab.Loopback} {
 		t.Run(string(network), func(t *testing.T) {
+			t.Parallel()
 			truth, tr := playWhole(t, "syn-firewalled", lab.Params{Network: network}, "why", "-o", "json")
 			f := the(t, tr)
 			if f.Severity != "warning" || f.Rule != "connect-timeout" || f.Count != n || f.Process.PID != truth.Conns[0].ClientPID {
@@ -211,6 +212,7 @@ func TestWhy_IdleDeadPeer(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it lasts several seconds")
 	}
+	t.Parallel()
 	truth, tr := playWhole(t, "dead-peer-idle", lab.Params{Hold: 7 * time.Second}, "why", "-o", "json")
 	told := false
 	for text := range strings.Lines(tr.stdout.String()) {

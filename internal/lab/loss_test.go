@@ -13,7 +13,7 @@ import (
 func TestLoss(t *testing.T) {
 	needNamespaces(t)
 	for _, name := range []string{"loss-tail", "loss-middle", "loss-acks", "loss-fin", "loss-syn", "loss-synack", "loss-dead", "loss-some"} {
-		for _, v6 := range []bool{false, true} {
+		for _, v6 := range families() {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
 				story := lookup(t, name)

@@ -20,7 +20,7 @@ func TestScopes(t *testing.T) {
 	}{
 		{"storm-network", 1, 1}, {"storm-process", 1, 1}, {"storm-device", 3, 1}, {"storm-host", 3, 2},
 	} {
-		for _, v6 := range []bool{false, true} {
+		for _, v6 := range families() {
 			t.Run(tc.story, func(t *testing.T) {
 				t.Parallel()
 				truth, err := lookup(t, tc.story).Run(t.Context(), lab.Params{N: n, Hold: 100 * time.Millisecond, IPv6: v6})

@@ -21,7 +21,7 @@ func TestStorms(t *testing.T) {
 		{"synack-storm", "RetransSegs", 1, 23},
 		{"reset-storm", "OutRsts", 1, 2 * 23},
 	} {
-		for _, v6 := range []bool{false, true} {
+		for _, v6 := range families() {
 			t.Run(tc.story, func(t *testing.T) {
 				t.Parallel()
 				truth, err := lookup(t, tc.story).Run(t.Context(), lab.Params{N: 23, Hold: 100 * time.Millisecond, IPv6: v6})

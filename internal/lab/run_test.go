@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"os"
 	"slices"
 	"testing"
@@ -18,8 +19,16 @@ import (
 
 func TestMain(m *testing.M) {
 	lab.Act()
+	// Most stories wait for TCP's timers most of the time.
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
 	os.Exit(m.Run())
 }
+
+// families are those that a story is played with. The race detector has seen all
+// with one.
+func families() []bool { return lab.Sample(1, []bool{false, true}) }
 
 // needNamespaces skips a test only where it is sure that this process may not
 // make network namespaces.

@@ -249,7 +249,7 @@ func TestRun(t *testing.T) {
 		if story.Name == "churn" {
 			continue // TestRun_Churn
 		}
-		for _, v6 := range []bool{false, true} {
+		for _, v6 := range families() {
 			t.Run(fmt.Sprintf("%s/ipv6=%v", story.Name, v6), func(t *testing.T) {
 				if story.Takes > time.Minute && testing.Short() {
 					t.Skipf("takes %v", story.Takes)
@@ -310,6 +310,9 @@ func testStory(t *testing.T, story lab.Story, v6 bool, want expectation) {
 	}
 	checkCounters(t, truth, want.counts(lab.DefaultN))
 	checkConns(t, truth, want)
+	if want, ok := charges[story.Name]; ok {
+		checkCharge(t, truth, want)
+	}
 }
 
 // TestStories_PathsAreLegal holds what the stories say of themselves against
