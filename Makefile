@@ -53,7 +53,7 @@ test-kernel: ## the live tests on one more kernel, emulated: make test-kernel KE
 	$(GO) run ./cmd/testkernel $(KERNEL)
 
 test-kernels: ## the same on 5.10, 6.1, 6.12, 7.2 and this host's, and docs/kernels.md of it
-	$(GO) run $(EXEC) ./cmd/testkernel -native -write docs/kernels.md
+	$(GO) run $(EXEC) ./cmd/testkernel -native -cost -write docs/kernels.md
 
 lint: ## gofmt, go vet for every system that we build for, golangci-lint
 	@test -z "$$(gofmt -l .)" || { gofmt -d .; echo 'remedy: gofmt -w .' >&2; exit 1; }

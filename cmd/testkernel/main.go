@@ -25,6 +25,7 @@ type options struct {
 	native bool
 	run    string // tests, as go test -run has it
 	write  string // where to write the table; "" is nowhere
+	cost   bool   // measure what each way costs
 	jobs   int
 	limit  time.Duration // of each guest
 }
@@ -36,6 +37,7 @@ func main() {
 	flag.BoolVar(&o.native, "native", false, "the same on this host, without emulation (needs root)")
 	flag.StringVar(&o.run, "run", "", "run only the tests of internal/probe that match this `pattern`")
 	flag.StringVar(&o.write, "write", "", "write the table to this `file`, and the verifier's budget beside it")
+	flag.BoolVar(&o.cost, "cost", false, "measure what the BPF programs cost in each way, in turn")
 	flag.IntVar(&o.jobs, "j", runtime.NumCPU(), "how `many` guests run at a time")
 	flag.DurationVar(&o.limit, "limit", 10*time.Minute, "end a guest that has had the CPU for this `time`, or three times that has passed")
 	flag.Parse()

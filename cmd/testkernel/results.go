@@ -40,12 +40,12 @@ type results struct {
 	doctor  map[mode][]capability
 	// verified counts the instructions that the verifier walked, by program.
 	verified map[string]int
-	cost     map[mode]float64 // ns that the programs take for a connection
-	absent   map[mode]bool    // ways that this kernel does not have
-	broken   []string         // suites that ended badly or not at all
-	suites   []timed          // in their order
-	twice    []string         // tests that failed once, and are run once more
-	took     time.Duration    // by this host's clock, the boot included
+	cost     map[mode][]float64 // ns that the programs take for a connection, in turn
+	absent   map[mode]bool      // ways that this kernel does not have
+	broken   []string           // suites that ended badly or not at all
+	suites   []timed            // in their order
+	twice    []string           // tests that failed once, and are run once more
+	took     time.Duration      // by this host's clock, the boot included
 
 	suite suite
 	begun float64
@@ -97,7 +97,7 @@ func (r *results) label() string {
 func newResults(name string) *results {
 	r := &results{
 		name: name, tests: map[mode]map[string]*test{}, doctor: map[mode][]capability{},
-		verified: map[string]int{}, cost: map[mode]float64{}, absent: map[mode]bool{}, logs: map[string][]string{},
+		verified: map[string]int{}, cost: map[mode][]float64{}, absent: map[mode]bool{}, logs: map[string][]string{},
 	}
 	for _, m := range modes {
 		r.tests[m] = map[string]*test{}
@@ -126,7 +126,8 @@ func (r *results) add(line string) {
 		}
 	}
 	if m := costLine.FindStringSubmatch(line); m != nil {
-		r.cost[r.suite.mode], _ = strconv.ParseFloat(m[1], 64)
+		ns, _ := strconv.ParseFloat(m[1], 64)
+		r.cost[r.suite.mode] = append(r.cost[r.suite.mode], ns)
 	}
 	if m := verifiedLine.FindStringSubmatch(line); m != nil {
 		r.verified[m[1]], _ = strconv.Atoi(m[2]) // digits only

@@ -144,7 +144,7 @@ func (m *matrix) page() string {
 	m.skips(&b, columns)
 	b.WriteString(hostsHead)
 	m.grades(&b, m.hosts())
-	m.costs(&b)
+	writeCosts(&b, m.results)
 	m.machines(&b)
 	m.budgets(&b)
 	return b.String()
@@ -247,25 +247,6 @@ func (m *matrix) skips(b *strings.Builder, columns []column) {
 	b.WriteString("\nSkipped, because the kernel cannot tell:\n\n")
 	for _, text := range slices.Sorted(maps.Keys(why)) {
 		fmt.Fprintf(b, "- %s (%s)\n", text, strings.Join(why[text], ", "))
-	}
-}
-
-// costs compares what the ways of seeing minisockets take.
-func (m *matrix) costs(b *strings.Builder) {
-	b.WriteString("\n## What each way costs\n\nWhat all BPF programs together took for a connection that is opened, used and closed (`BenchmarkHooks`, 200 a second):\none measurement each, of an emulated machine, on a host with other work and beside the tests that take a minute. It\nshows the order of magnitude, and not which of the two costs less.\n\n")
-	row(b, "kernel", "fentry", "timers", "timers / fentry")
-	row(b, "---", "---:", "---:", "---:")
-	for _, r := range m.results {
-		cells := []string{r.label(), "", "", ""}
-		for i, which := range modes {
-			if r.cost[which] > 0 {
-				cells[i+1] = fmt.Sprintf("%.0f ns", r.cost[which])
-			}
-		}
-		if r.cost["fentry"] > 0 {
-			cells[3] = fmt.Sprintf("%.2f", r.cost["timers"]/r.cost["fentry"])
-		}
-		row(b, cells...)
 	}
 }
 
