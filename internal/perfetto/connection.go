@@ -19,9 +19,9 @@ func (w *Writer) connection(r *timeline.Connection) {
 	o := w.begin("X", "connection", title(&r.Connection), pid, lane.tid)
 	o.at(begin)
 	o.lasting(until.Sub(begin))
-	o.open("args")
+	o.Open("args", '{')
 	o.facts(r)
-	o.close()
+	o.Close('}')
 	w.end()
 	for i := range r.Spans {
 		w.stay(&r.Spans[i], until, pid, lane.tid)
@@ -45,44 +45,44 @@ func title(c *conn.Connection) string {
 func (o *object) facts(r *timeline.Connection) {
 	c := &r.Connection
 	if c.ID.Cookie != 0 {
-		o.hex("conn", c.ID.Cookie)
+		o.Hex("conn", c.ID.Cookie)
 	}
-	o.uint("netns", uint64(c.ID.NetNS))
-	o.endpoint("local", c.Local)
-	o.endpoint("remote", c.Remote)
-	o.word("role", c.Role.String())
-	o.word("via", c.Owner.Via.String())
+	o.Uint("netns", uint64(c.ID.NetNS))
+	o.place("local", c.Local)
+	o.place("remote", c.Remote)
+	o.Word("role", c.Role.String())
+	o.Word("via", c.Owner.Via.String())
 	if l := c.Owner.Task.Label; l != nil {
-		o.text("container", l.Container)
-		o.text("unit", l.Unit)
+		o.spelled("container", l.Container)
+		o.spelled("unit", l.Unit)
 	}
 	if r.IsOpen() {
-		o.bool("open", true)
+		o.Bool("open", true)
 	}
-	o.word("end", c.End.String())
-	o.word("error", c.Err.String())
-	o.word("reset_cause", c.ResetCause.String())
+	o.Word("end", c.End.String())
+	o.Word("error", c.Err.String())
+	o.Word("reset_cause", c.ResetCause.String())
 	if c.Closer.Known() && c.Closer.Task.PID != c.Owner.Task.PID {
-		o.uint("closed_by", uint64(c.Closer.Task.PID))
+		o.Uint("closed_by", uint64(c.Closer.Task.PID))
 	}
 	if c.HasCounters {
-		o.uint("bytes_sent", c.Counters.BytesSent)
-		o.uint("bytes_received", c.Counters.BytesReceived)
-		o.uint("srtt_us", uint64(c.Counters.SRTTus))
+		o.Uint("bytes_sent", c.Counters.BytesSent)
+		o.Uint("bytes_received", c.Counters.BytesReceived)
+		o.Uint("srtt_us", uint64(c.Counters.SRTTus))
 	}
 	for class, n := range c.Retransmits {
 		if n > 0 {
-			o.uint("retransmits_"+conn.Class(class).String(), uint64(n))
+			o.Uint("retransmits_"+conn.Class(class).String(), uint64(n))
 		}
 	}
 	if r.MarksCut > 0 {
-		o.int("retransmits_not_drawn", int64(r.MarksCut))
+		o.Int("retransmits_not_drawn", int64(r.MarksCut))
 	}
 	if c.SpansCut > 0 {
-		o.int("states_not_drawn", int64(c.SpansCut))
+		o.Int("states_not_drawn", int64(c.SpansCut))
 	}
-	o.bool("begin_known", c.OpenedKnown)
-	o.bool("complete", c.Complete)
+	o.Bool("begin_known", c.OpenedKnown)
+	o.Bool("complete", c.Complete)
 }
 
 // stay writes one state of a connection that lasted until a time.
@@ -98,11 +98,11 @@ func (w *Writer) stay(s *conn.Span, until event.Time, pid, tid int64) {
 	o.at(s.Begin)
 	o.lasting(end.Sub(s.Begin))
 	if bound := s.Bound(); bound != conn.Exact {
-		o.open("args")
-		o.word("duration", map[conn.Bound]string{
+		o.Open("args", '{')
+		o.Word("duration", map[conn.Bound]string{
 			conn.AtLeast: "at least", conn.AtMost: "at most", conn.Unbound: "not known",
 		}[bound])
-		o.close()
+		o.Close('}')
 	}
 	w.end()
 }
@@ -120,15 +120,15 @@ func (w *Writer) mark(m *timeline.Mark, pid, tid int64) {
 		category, name = "retransmit", "retransmit "+class
 	}
 	o := w.begin("i", category, name, pid, tid)
-	o.word("s", "t")
+	o.Word("s", "t")
 	o.at(m.Time)
-	o.open("args")
-	o.word("class", class)
-	o.word("direction", direction)
-	o.text("reason", m.Reason)
+	o.Open("args", '{')
+	o.Word("class", class)
+	o.Word("direction", direction)
+	o.spelled("reason", m.Reason)
 	if m.State.Valid() {
-		o.word("state", m.State.String())
+		o.Word("state", m.State.String())
 	}
-	o.close()
+	o.Close('}')
 	w.end()
 }

@@ -124,37 +124,37 @@ func (w *Writer) Close(now event.Time) error {
 }
 
 func (w *Writer) head(o *Options) {
-	w.object.b = append(w.object.b[:0], '{')
+	w.object.B = append(w.object.B[:0], '{')
 	h := &w.object
-	h.word("displayTimeUnit", "ns")
-	h.open("otherData")
-	h.text("version", o.Version)
-	h.text("host", o.Host)
-	h.text("kernel", o.Kernel)
-	h.word("clock", "CLOCK_MONOTONIC")
+	h.Word("displayTimeUnit", "ns")
+	h.Open("otherData", '{')
+	h.spelled("version", o.Version)
+	h.spelled("host", o.Host)
+	h.spelled("kernel", o.Kernel)
+	h.Word("clock", "CLOCK_MONOTONIC")
 	if !o.Clock.Boot.IsZero() {
-		h.word("clock_zero", o.Clock.Boot.UTC().Format(time.RFC3339Nano))
+		h.Word("clock_zero", o.Clock.Boot.UTC().Format(time.RFC3339Nano))
 	}
-	h.close()
-	h.name("traceEvents")
-	h.b = append(h.b, '[')
-	_, _ = w.out.Write(h.b) // Flush returns its error
+	h.Close('}')
+	h.Name("traceEvents")
+	h.B = append(h.B, '[')
+	_, _ = w.out.Write(h.B) // Flush returns its error
 }
 
 // begin begins an event, whose category and name are words of our own, in a track
 // of a process; end writes it.
 func (w *Writer) begin(phase, category, name string, pid, tid int64) *object {
-	w.object.b = append(w.object.b[:0], ",\n{"...)
+	w.object.B = append(w.object.B[:0], ",\n{"...)
 	if w.empty {
-		w.object.b = append(w.object.b[:0], "\n{"...)
+		w.object.B = append(w.object.B[:0], "\n{"...)
 		w.empty = false
 	}
 	o := &w.object
-	o.word("ph", phase)
-	o.word("name", name)
-	o.int("pid", pid)
-	o.int("tid", tid)
-	o.word("cat", category)
+	o.Word("ph", phase)
+	o.Word("name", name)
+	o.Int("pid", pid)
+	o.Int("tid", tid)
+	o.Word("cat", category)
 	return o
 }
 
@@ -163,28 +163,28 @@ func (w *Writer) begin(phase, category, name string, pid, tid int64) *object {
 func (w *Writer) describe(kind string, pid, tid int64) *object {
 	o := w.begin("M", "__metadata", kind, pid, tid)
 	o.at(0)
-	o.open("args")
+	o.Open("args", '{')
 	return o
 }
 
 func (w *Writer) end() {
-	w.object.close()
-	_, _ = w.out.Write(w.object.b) // Flush returns its error
+	w.object.Close('}')
+	_, _ = w.out.Write(w.object.B) // Flush returns its error
 }
 
 // meta names a process or a track.
 func (w *Writer) meta(kind string, pid, tid int64, name string) {
 	o := w.describe(kind, pid, tid)
-	o.text("name", name)
-	o.close()
+	o.spelled("name", name)
+	o.Close('}')
 	w.end()
 }
 
 // order says where the tracks of a process, or a track in its process, stand.
 func (w *Writer) order(kind string, pid, tid, index int64) {
 	o := w.describe(kind, pid, tid)
-	o.int("sort_index", index)
-	o.close()
+	o.Int("sort_index", index)
+	o.Close('}')
 	w.end()
 }
 
@@ -212,8 +212,8 @@ func (w *Writer) process(c *conn.Connection) (*process, int64) {
 	p.comm = t.Comm
 	if l := t.Label; l != nil {
 		o := w.describe("process_labels", pid, pid)
-		o.text("labels", where(l))
-		o.close()
+		o.spelled("labels", where(l))
+		o.Close('}')
 		w.end()
 	}
 	return p, pid
@@ -241,12 +241,12 @@ func (w *Writer) stray(c *conn.Change) {
 
 func (w *Writer) lost(c *conn.Change) {
 	o := w.begin("i", "lost", "events lost", counters, counters)
-	o.word("s", "g")
+	o.Word("s", "g")
 	o.at(c.Time)
-	o.open("args")
-	o.uint("count", c.Event.Loss.Count)
-	o.word("kind", c.Event.Loss.Kind.String())
-	o.close()
+	o.Open("args", '{')
+	o.Uint("count", c.Event.Loss.Count)
+	o.Word("kind", c.Event.Loss.Kind.String())
+	o.Close('}')
 	w.end()
 }
 
@@ -272,9 +272,9 @@ func (w *Writer) counters() {
 			}
 			o := w.begin("C", "states", state.String(), counters, counters)
 			o.at(at)
-			o.open("args")
-			o.int("connections", int64(n))
-			o.close()
+			o.Open("args", '{')
+			o.Int("connections", int64(n))
+			o.Close('}')
 			w.end()
 		}
 	}

@@ -11,20 +11,20 @@ import (
 // read at a time: both counts, whether they are equal, and if they are not the
 // difference, whether it is within what cannot be known, and the reasons.
 func AppendAudit(b []byte, l *audit.Line, at event.Time, clock event.Clock) []byte {
-	w := writer{append(b, '{')}
-	w.word("type", "audit")
-	w.time("time", clock.Wall(at))
-	w.int("mono_ns", int64(at))
-	w.uint("netns", uint64(l.NetNS))
-	w.word("counter", l.Counter.String())
-	w.int("tcptrace", l.Tcptrace)
-	w.int("kernel", l.Kernel)
-	w.bool("equal", l.Equal())
+	w := newWriter(b)
+	w.Word("type", "audit")
+	w.Time("time", clock.Wall(at))
+	w.Int("mono_ns", int64(at))
+	w.Uint("netns", uint64(l.NetNS))
+	w.Word("counter", l.Counter.String())
+	w.Int("tcptrace", l.Tcptrace)
+	w.Int("kernel", l.Kernel)
+	w.Bool("equal", l.Equal())
 	if !l.Equal() {
-		w.int("difference", l.Difference())
-		w.bool("bounded", l.Holds())
-		w.text("reason", strings.Join(l.Why, "; "))
+		w.Int("difference", l.Difference())
+		w.Bool("bounded", l.Holds())
+		w.Text("reason", strings.Join(l.Why, "; "))
 	}
-	w.close('}')
-	return append(w.b, '\n')
+	w.Close('}')
+	return append(w.B, '\n')
 }

@@ -13,28 +13,28 @@ import (
 func (w *writer) connection(ch *conn.Change, clock event.Clock) {
 	c, until := ch.Conn, ch.Time
 	if c.OpenedKnown {
-		w.time("opened", clock.Wall(c.Opened))
+		w.Time("opened", clock.Wall(c.Opened))
 	}
 	if c.Closed != 0 {
-		w.time("closed", clock.Wall(c.Closed))
+		w.Time("closed", clock.Wall(c.Closed))
 		until = c.Closed
 	}
 	switch {
 	case c.OpenedKnown:
-		w.int("lifetime_ns", int64(until.Sub(c.Opened)))
+		w.Int("lifetime_ns", int64(until.Sub(c.Opened)))
 	case c.Opened != 0:
-		w.int("lifetime_at_least_ns", int64(until.Sub(c.Opened)))
+		w.Int("lifetime_at_least_ns", int64(until.Sub(c.Opened)))
 	}
 	if wait, ok := c.AcceptWait(); ok {
-		w.int("accept_wait_ns", int64(wait))
+		w.Int("accept_wait_ns", int64(wait))
 	}
 	w.spans(c, until)
 	w.durations(c, until)
-	w.word("end", c.End.String())
-	w.word("error", c.Err.String())
-	w.word("reset_cause", c.ResetCause.String())
+	w.Word("end", c.End.String())
+	w.Word("error", c.Err.String())
+	w.Word("reset_cause", c.ResetCause.String())
 	if c.ResetInferred {
-		w.bool("reset_inferred", true)
+		w.Bool("reset_inferred", true)
 	}
 	w.isn("isn_sent", c.ISNs.Sent)
 	w.isn("isn_received", c.ISNs.Received)
@@ -43,9 +43,9 @@ func (w *writer) connection(ch *conn.Change, clock event.Clock) {
 	if c.Closer.Task.PID != c.Owner.Task.PID {
 		w.process("closer", &c.Closer.Task, c.Closer.Via)
 	}
-	w.bool("complete", c.Complete)
+	w.Bool("complete", c.Complete)
 	if c.Closed == 0 {
-		w.bool("open", true)
+		w.Bool("open", true)
 	}
 }
 
@@ -56,21 +56,21 @@ func (w *writer) spans(c *conn.Connection, until event.Time) {
 	if len(c.Spans) == 0 {
 		return
 	}
-	w.open("states", '[')
+	w.Open("states", '[')
 	for i := range c.Spans {
 		s := &c.Spans[i]
 		if !isStay(s) {
 			continue
 		}
-		w.comma()
-		w.b = append(w.b, '{')
+		w.Comma()
+		w.B = append(w.B, '{')
 		w.state("state", s.State)
 		w.stay(s, until)
-		w.close('}')
+		w.Close('}')
 	}
-	w.close(']')
+	w.Close(']')
 	if c.SpansCut > 0 {
-		w.int("states_cut", int64(c.SpansCut))
+		w.Int("states_cut", int64(c.SpansCut))
 	}
 }
 
@@ -78,13 +78,13 @@ func (w *writer) spans(c *conn.Connection, until event.Time) {
 func (w *writer) stay(s *conn.Span, until event.Time) {
 	switch ns := int64(length(s, until)); s.Bound() {
 	case conn.Exact:
-		w.int("ns", ns)
+		w.Int("ns", ns)
 	case conn.AtLeast:
 		if ns > 0 {
-			w.int("at_least_ns", ns)
+			w.Int("at_least_ns", ns)
 		}
 	case conn.AtMost:
-		w.int("at_most_ns", ns)
+		w.Int("at_most_ns", ns)
 	}
 }
 
@@ -127,20 +127,20 @@ func (w *writer) durations(c *conn.Connection, until event.Time) {
 				continue
 			}
 			if !begun {
-				w.open(of.name, '{')
+				w.Open(of.name, '{')
 				begun = true
 			}
-			w.int(s.String(), int64(total[s]))
+			w.Int(s.String(), int64(total[s]))
 		}
 		if begun {
-			w.close('}')
+			w.Close('}')
 		}
 	}
 }
 
 func (w *writer) isn(name string, n event.ISN) {
 	if n.Known {
-		w.uint(name, uint64(n.Seq))
+		w.Uint(name, uint64(n.Seq))
 	}
 }
 
@@ -149,12 +149,12 @@ func (w *writer) counters(c *conn.Connection) {
 		return
 	}
 	n := &c.Counters
-	w.uint("bytes_sent", n.BytesSent)
+	w.Uint("bytes_sent", n.BytesSent)
 	if acked, ok := c.BytesAcked(); ok {
-		w.uint("bytes_acked", acked)
+		w.Uint("bytes_acked", acked)
 	}
-	w.uint("bytes_received", n.BytesReceived)
-	w.uint("segs_out", uint64(n.SegsOut))
-	w.uint("segs_in", uint64(n.SegsIn))
+	w.Uint("bytes_received", n.BytesReceived)
+	w.Uint("segs_out", uint64(n.SegsOut))
+	w.Uint("segs_in", uint64(n.SegsIn))
 	w.known("srtt_us", n.SRTTus)
 }

@@ -8,35 +8,35 @@ import (
 // episode writes a time in which a connection had to send again.
 func (w *writer) episode(c *conn.Change, clock event.Clock) {
 	e := c.Episode
-	w.time("begin", clock.Wall(e.Begin))
-	w.word("outcome", e.Outcome.String())
+	w.Time("begin", clock.Wall(e.Begin))
+	w.Word("outcome", e.Outcome.String())
 	if e.Outcome == conn.OutcomeFailed {
-		w.word("end", c.Conn.End.String())
+		w.Word("end", c.Conn.End.String())
 	}
 	switch lost, exact := e.TimeLost(c.Time); {
 	case exact:
-		w.int("loss_ns", int64(lost))
+		w.Int("loss_ns", int64(lost))
 	case lost > 0:
-		w.int("loss_at_least_ns", int64(lost))
+		w.Int("loss_at_least_ns", int64(lost))
 	}
 	if e.Waited > 0 {
-		w.int("waited_ns", int64(e.Waited))
+		w.Int("waited_ns", int64(e.Waited))
 	}
-	w.uint("segments", uint64(e.Segments))
+	w.Uint("segments", uint64(e.Segments))
 	w.classes("retransmits", &e.Classes)
 	w.chain(e)
 	if e.FINs > 0 {
-		w.uint("fins", uint64(e.FINs))
+		w.Uint("fins", uint64(e.FINs))
 	}
 	if e.Needless > 0 {
-		w.uint("needless", uint64(e.Needless))
+		w.Uint("needless", uint64(e.Needless))
 	}
 	if e.Lost != conn.LostUnknown {
-		w.word("lost", e.Lost.String())
-		w.bool("spurious", e.Spurious())
+		w.Word("lost", e.Lost.String())
+		w.Bool("spurious", e.Spurious())
 	}
 	if e.Undone {
-		w.bool("undone", true)
+		w.Bool("undone", true)
 	}
 }
 
@@ -45,19 +45,19 @@ func (w *writer) chain(e *conn.LossEpisode) {
 	if len(e.Chain) == 0 {
 		return
 	}
-	w.open("chain", '[')
+	w.Open("chain", '[')
 	for i := range e.Chain {
 		l := &e.Chain[i]
-		w.comma()
-		w.b = append(w.b, '{')
-		w.word("class", l.Class.String())
-		w.uint("segments", uint64(l.Segments))
+		w.Comma()
+		w.B = append(w.B, '{')
+		w.Word("class", l.Class.String())
+		w.Uint("segments", uint64(l.Segments))
 		w.known("rto_ms", l.RTOms)
-		w.close('}')
+		w.Close('}')
 	}
-	w.close(']')
+	w.Close(']')
 	if e.ChainCut > 0 {
-		w.uint("chain_cut", uint64(e.ChainCut))
+		w.Uint("chain_cut", uint64(e.ChainCut))
 	}
 }
 
@@ -67,13 +67,13 @@ func (w *writer) losses(c *conn.Connection) {
 	if c.Episodes == 0 {
 		return
 	}
-	w.uint("loss_episodes", uint64(c.Episodes))
+	w.Uint("loss_episodes", uint64(c.Episodes))
 	if c.SpuriousEpisodes > 0 {
-		w.uint("spurious_episodes", uint64(c.SpuriousEpisodes))
+		w.Uint("spurious_episodes", uint64(c.SpuriousEpisodes))
 	}
-	w.int("loss_ns", int64(c.EpisodeTime))
+	w.Int("loss_ns", int64(c.EpisodeTime))
 	if c.EpisodeTimeAtLeast {
-		w.bool("loss_at_least", true)
+		w.Bool("loss_at_least", true)
 	}
 }
 
@@ -85,12 +85,12 @@ func (w *writer) classes(name string, counts *[conn.NumClasses]uint32) {
 			continue
 		}
 		if !begun {
-			w.open(name, '{')
+			w.Open(name, '{')
 			begun = true
 		}
-		w.uint(conn.Class(class).String(), uint64(n))
+		w.Uint(conn.Class(class).String(), uint64(n))
 	}
 	if begun {
-		w.close('}')
+		w.Close('}')
 	}
 }

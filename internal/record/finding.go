@@ -6,23 +6,24 @@ import (
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/diagnose"
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/member"
 )
 
 // AppendFinding appends the record of a finding as it stands at a time, and a
 // newline. final says that the trace is over: of all records with the same id
 // the last one stands.
 func AppendFinding(b []byte, f *diagnose.Finding, at event.Time, final bool, clock event.Clock) []byte {
-	w := writer{append(b, '{')}
+	w := newWriter(b)
 	w.head("finding", &conn.Change{Time: at}, clock)
-	w.word("rule", f.Rule.Name)
-	w.text("id", f.ID)
-	w.word("severity", f.Severity.String())
-	w.uint("count", f.Count)
-	w.text("summary", f.Summary)
-	w.text("cause", f.Cause)
-	w.text("advice", f.Advice)
-	w.text("cost", f.Cost)
-	w.text("more", f.More)
+	w.Word("rule", f.Rule.Name)
+	w.Text("id", f.ID)
+	w.Word("severity", f.Severity.String())
+	w.Uint("count", f.Count)
+	w.Text("summary", f.Summary)
+	w.Text("cause", f.Cause)
+	w.Text("advice", f.Advice)
+	w.Text("cost", f.Cost)
+	w.Text("more", f.More)
 	w.evidence(f.Evidence)
 	w.stack(f.Stack)
 	w.process("process", &f.Process.Task, f.Process.Via)
@@ -30,62 +31,62 @@ func AppendFinding(b []byte, f *diagnose.Finding, at event.Time, final bool, clo
 	w.process("actor", &f.Actor.Task, conn.ViaUnknown)
 	w.known("netns", f.NetNS)
 	if len(f.Conns) > 0 {
-		w.open("connections", '[')
+		w.Open("connections", '[')
 		for _, id := range f.Conns {
-			w.comma()
-			w.b = append(strconv.AppendUint(append(w.b, `"`...), id.Cookie, 16), `"`...)
+			w.Comma()
+			w.B = append(strconv.AppendUint(append(w.B, `"`...), id.Cookie, 16), `"`...)
 		}
-		w.close(']')
+		w.Close(']')
 	}
 	if f.First != 0 {
-		w.time("first", clock.Wall(f.First))
-		w.time("last", clock.Wall(f.Last))
+		w.Time("first", clock.Wall(f.First))
+		w.Time("last", clock.Wall(f.Last))
 	}
 	if f.Withdrawn {
-		w.bool("withdrawn", true)
+		w.Bool("withdrawn", true)
 	}
 	if final {
-		w.bool("final", true)
+		w.Bool("final", true)
 	}
-	w.close('}')
-	return append(w.b, '\n')
+	w.Close('}')
+	return append(w.B, '\n')
 }
 
 func (w *writer) stack(s *diagnose.CallStack) {
 	if s == nil {
 		return
 	}
-	w.open("stack", '{')
-	w.word("call", s.Call)
-	w.int("count", int64(s.Count))
-	w.int("of", int64(s.Of))
-	w.open("functions", '[')
+	w.Open("stack", '{')
+	w.Word("call", s.Call)
+	w.Int("count", int64(s.Count))
+	w.Int("of", int64(s.Of))
+	w.Open("functions", '[')
 	for _, name := range s.Functions {
-		w.comma()
-		w.b = appendString(w.b, name)
+		w.Comma()
+		w.B = member.AppendString(w.B, name)
 	}
-	w.close(']')
-	w.close('}')
+	w.Close(']')
+	w.Close('}')
 }
 
 func (w *writer) evidence(figures []diagnose.Figure) {
-	w.open("evidence", '{')
+	w.Open("evidence", '{')
 	for i := range figures {
 		switch f := &figures[i]; f.Kind {
 		case diagnose.Number:
-			w.int(f.Name, f.Number)
+			w.Int(f.Name, f.Number)
 		case diagnose.Length:
-			w.int(f.Name+"_ns", int64(f.Length))
+			w.Int(f.Name+"_ns", int64(f.Length))
 		case diagnose.Word:
-			w.text(f.Name, f.Word)
+			w.Text(f.Name, f.Word)
 		case diagnose.List:
-			w.open(f.Name, '[')
+			w.Open(f.Name, '[')
 			for _, n := range f.List {
-				w.comma()
-				w.b = strconv.AppendInt(w.b, n, 10)
+				w.Comma()
+				w.B = strconv.AppendInt(w.B, n, 10)
 			}
-			w.close(']')
+			w.Close(']')
 		}
 	}
-	w.close('}')
+	w.Close('}')
 }

@@ -10,16 +10,16 @@ import (
 // drop writes a packet that the kernel dropped.
 func (w *writer) drop(ev *event.Event) {
 	w.state("state", ev.Old)
-	w.word("reason", ev.Reason)
-	w.text("where", ev.Packet.Where)
-	w.uint("seq", uint64(ev.Packet.Seq))
-	w.uint("bytes", uint64(ev.Packet.Bytes))
-	w.word("tcp_flags", names.TCPFlags(ev.Packet.Flags))
+	w.Word("reason", ev.Reason)
+	w.Text("where", ev.Packet.Where)
+	w.Uint("seq", uint64(ev.Packet.Seq))
+	w.Uint("bytes", uint64(ev.Packet.Bytes))
+	w.Word("tcp_flags", names.TCPFlags(ev.Packet.Flags))
 	if ev.Packet.Outgoing {
-		w.bool("outgoing", true)
+		w.Bool("outgoing", true)
 	}
 	if ev.Count > 1 {
-		w.uint("count", uint64(ev.Count))
+		w.Uint("count", uint64(ev.Count))
 	}
 }
 
@@ -30,17 +30,17 @@ func (w *writer) queueFull(ev *event.Event) {
 	if ev.Queue.SYN {
 		queue = "syn"
 	}
-	w.word("queue", queue)
-	w.uint("queue_length", uint64(ev.Queue.Length))
-	w.uint("queue_limit", uint64(ev.Queue.Limit))
-	w.uint("count", uint64(ev.Count))
+	w.Word("queue", queue)
+	w.Uint("queue_length", uint64(ev.Queue.Length))
+	w.Uint("queue_limit", uint64(ev.Queue.Limit))
+	w.Uint("count", uint64(ev.Count))
 }
 
 // failed writes a system call that failed, and whose it was.
 func (w *writer) failed(c *conn.Change) {
-	w.word("op", c.Event.Op.String())
+	w.Word("op", c.Event.Op.String())
 	w.errno(c.Event.Err)
-	w.uint("count", uint64(max(c.Event.Count, 1)))
+	w.Uint("count", uint64(max(c.Event.Count, 1)))
 	if c.Conn == nil {
 		via := conn.ViaConnect
 		if c.Event.Op == event.OpAccept {
@@ -55,10 +55,10 @@ func (w *writer) failed(c *conn.Change) {
 // errored writes the error by which a connection was closed.
 func (w *writer) errored(c *conn.Change) {
 	if c.Old == tcp.SynSent {
-		w.word("op", event.OpConnect.String())
+		w.Word("op", event.OpConnect.String())
 	}
 	w.errno(c.Conn.Err)
 	w.state("state", c.Old)
 }
 
-func (w *writer) errno(e event.Errno) { w.word("errno", e.String()) }
+func (w *writer) errno(e event.Errno) { w.Word("errno", e.String()) }

@@ -6,13 +6,20 @@ import (
 
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/member"
 	"github.com/tcptrace/tcptrace/internal/tcp"
 )
+
+// A writer appends the members of a record.
+type writer struct{ member.Writer }
+
+// newWriter begins a record behind b.
+func newWriter(b []byte) writer { return writer{member.Writer{B: append(b, '{')}} }
 
 // Append appends the record of a change to b, with a newline, and returns the
 // extended buffer. The clock is that of the source of c's events.
 func Append(b []byte, c *conn.Change, clock event.Clock) []byte {
-	w := writer{append(b, '{')}
+	w := newWriter(b)
 	switch c.Kind {
 	case conn.Transition, conn.Corrected:
 		w.head("state", c, clock)
@@ -64,14 +71,14 @@ func Append(b []byte, c *conn.Change, clock event.Clock) []byte {
 	default:
 		return b
 	}
-	w.close('}')
-	return append(w.b, '\n')
+	w.Close('}')
+	return append(w.B, '\n')
 }
 
 func (w *writer) head(kind string, c *conn.Change, clock event.Clock) {
-	w.word("type", kind)
-	w.time("time", clock.Wall(c.Time))
-	w.int("mono_ns", int64(c.Time))
+	w.Word("type", kind)
+	w.Time("time", clock.Wall(c.Time))
+	w.Int("mono_ns", int64(c.Time))
 }
 
 // subject writes which connection a change speaks of, and whose it is. A RST
@@ -86,16 +93,16 @@ func (w *writer) subject(c *conn.Change) {
 	}
 	w.identity(c.Conn.ID)
 	w.endpoints(c.Conn.Local, c.Conn.Remote)
-	w.word("role", c.Conn.Role.String())
+	w.Word("role", c.Conn.Role.String())
 	w.process("process", &c.Conn.Owner.Task, c.Conn.Owner.Via)
 }
 
 func (w *writer) identity(id event.ID) {
 	if id.Cookie != 0 {
-		w.hex("conn", id.Cookie)
+		w.Hex("conn", id.Cookie)
 	}
 	if id.NetNS != 0 {
-		w.uint("netns", uint64(id.NetNS))
+		w.Uint("netns", uint64(id.NetNS))
 	}
 }
 
@@ -106,12 +113,12 @@ func (w *writer) endpoints(local, remote netip.AddrPort) {
 	}
 	switch {
 	case addr.Is4() || addr.Is4In6():
-		w.word("family", "ipv4")
+		w.Word("family", "ipv4")
 	case addr.Is6():
-		w.word("family", "ipv6")
+		w.Word("family", "ipv6")
 	}
-	w.endpoint("local", local)
-	w.endpoint("remote", remote)
+	w.Endpoint("local", local)
+	w.Endpoint("remote", remote)
 }
 
 // process writes a task, unless it is unknown.
@@ -119,23 +126,23 @@ func (w *writer) process(name string, t *event.Task, via conn.Via) {
 	if !t.Known() {
 		return
 	}
-	w.open(name, '{')
+	w.Open(name, '{')
 	w.task(t, via)
-	w.close('}')
+	w.Close('}')
 }
 
 // task writes the members of a process.
 func (w *writer) task(t *event.Task, via conn.Via) {
-	w.uint("pid", uint64(t.PID))
+	w.Uint("pid", uint64(t.PID))
 	w.comm(&t.Comm)
-	w.uint("uid", uint64(t.UID))
+	w.Uint("uid", uint64(t.UID))
 	w.label(t.Label)
-	w.word("via", via.String())
+	w.Word("via", via.String())
 }
 
 func (w *writer) comm(raw *[16]byte) {
 	name, _, _ := bytes.Cut(raw[:], []byte{0})
-	w.text("comm", string(name))
+	w.Text("comm", string(name))
 }
 
 // label writes what more is known of a process.
@@ -143,14 +150,14 @@ func (w *writer) label(l *event.Label) {
 	if l == nil {
 		return
 	}
-	w.text("host", l.Host)
-	w.text("container", l.Container)
-	w.text("runtime", l.Runtime)
-	w.text("unit", l.Unit)
-	w.text("pod_uid", l.PodUID)
-	w.text("cgroup", l.Cgroup)
-	w.text("exe", l.Exe)
-	w.text("cmdline", l.Cmdline)
+	w.Text("host", l.Host)
+	w.Text("container", l.Container)
+	w.Text("runtime", l.Runtime)
+	w.Text("unit", l.Unit)
+	w.Text("pod_uid", l.PodUID)
+	w.Text("cgroup", l.Cgroup)
+	w.Text("exe", l.Exe)
+	w.Text("cmdline", l.Cmdline)
 }
 
 func (w *writer) transition(c *conn.Change) {
@@ -158,16 +165,16 @@ func (w *writer) transition(c *conn.Change) {
 	w.state("new", c.New)
 	switch {
 	case c.InStateKnown:
-		w.int("in_state_ns", int64(c.InState))
+		w.Int("in_state_ns", int64(c.InState))
 	case c.InState > 0:
-		w.int("in_state_at_least_ns", int64(c.InState))
+		w.Int("in_state_at_least_ns", int64(c.InState))
 	}
-	w.word("cause", c.Cause.String())
+	w.Word("cause", c.Cause.String())
 	if c.Illegal {
-		w.bool("illegal", true)
+		w.Bool("illegal", true)
 	}
 	if c.Kind == conn.Corrected {
-		w.bool("corrected", true)
+		w.Bool("corrected", true)
 	}
 	w.actor(c, &c.Task)
 }
@@ -182,23 +189,23 @@ func (w *writer) actor(c *conn.Change, t *event.Task) {
 
 func (w *writer) state(name string, s tcp.State) {
 	if s.Valid() {
-		w.word(name, s.String())
+		w.Word(name, s.String())
 	}
 }
 
 // known writes a figure whose zero means that there is none.
 func (w *writer) known(name string, value uint32) {
 	if value != 0 {
-		w.uint(name, uint64(value))
+		w.Uint(name, uint64(value))
 	}
 }
 
 func (w *writer) lost(ev *event.Event) {
 	if ev.Loss.Kind != 0 {
-		w.word("kind", ev.Loss.Kind.String())
+		w.Word("kind", ev.Loss.Kind.String())
 	}
-	w.uint("count", ev.Loss.Count)
+	w.Uint("count", ev.Loss.Count)
 	if ev.Loss.From != 0 {
-		w.int("from_mono_ns", int64(ev.Loss.From))
+		w.Int("from_mono_ns", int64(ev.Loss.From))
 	}
 }

@@ -9,12 +9,12 @@ func (w *writer) reset(c *conn.Change) {
 	if c.Kind == conn.ResetReceived {
 		direction = "received"
 	}
-	w.word("direction", direction)
+	w.Word("direction", direction)
 	w.state("state", c.Event.Old)
-	w.word("reason", c.Event.Reason)
-	w.word("cause", c.Reset.Cause.String())
+	w.Word("reason", c.Event.Reason)
+	w.Word("cause", c.Reset.Cause.String())
 	if c.Reset.Inferred {
-		w.bool("inferred", true)
+		w.Bool("inferred", true)
 	}
 	if c.Kind == conn.ResetSent {
 		w.actor(c, &c.Task)
@@ -28,11 +28,11 @@ func (w *writer) peer(r *conn.Reset) {
 	if !r.PeerKnown {
 		return
 	}
-	w.open("peer", '{')
+	w.Open("peer", '{')
 	w.identity(r.Peer)
 	w.process("process", &r.PeerOwner.Task, r.PeerOwner.Via)
 	if r.PeerActor.PID != r.PeerOwner.Task.PID {
 		w.process("actor", &r.PeerActor, conn.ViaUnknown)
 	}
-	w.close('}')
+	w.Close('}')
 }

@@ -10,16 +10,16 @@ import (
 // AppendSocket appends the record of one socket of a census, with a newline,
 // and returns the extended buffer.
 func AppendSocket(b []byte, s *census.Socket, c *census.Census, clock event.Clock) []byte {
-	w := writer{append(b, '{')}
-	w.word("type", "socket")
-	w.time("time", clock.Wall(s.Time))
-	w.int("mono_ns", int64(s.Time))
+	w := newWriter(b)
+	w.Word("type", "socket")
+	w.Time("time", clock.Wall(s.Time))
+	w.Int("mono_ns", int64(s.Time))
 	w.identity(s.ID)
-	w.text("netns_name", c.Namespaces[s.ID.NetNS])
+	w.Text("netns_name", c.Namespaces[s.ID.NetNS])
 	w.endpoints(s.Local, s.Remote)
-	w.word("role", s.Role.String())
+	w.Word("role", s.Role.String())
 	if s.Inferred {
-		w.bool("role_inferred", true)
+		w.Bool("role_inferred", true)
 	}
 	w.state("state", s.State)
 	w.queues(s)
@@ -29,18 +29,18 @@ func AppendSocket(b []byte, s *census.Socket, c *census.Census, clock event.Cloc
 		set  bool
 	}{{"orphan", s.Orphan}, {"unaccepted", s.Unaccepted}, {"keepalive", s.KeepAlive}} {
 		if flag.set {
-			w.bool(flag.name, true)
+			w.Bool(flag.name, true)
 		}
 	}
 	if s.Inode != 0 {
-		w.uint("inode", s.Inode)
+		w.Uint("inode", s.Inode)
 	}
 	if s.Object != census.TimeWait {
-		w.uint("uid", uint64(s.UID))
+		w.Uint("uid", uint64(s.UID))
 	}
 	w.holders(s)
-	w.close('}')
-	return append(w.b, '\n')
+	w.Close('}')
+	return append(w.B, '\n')
 }
 
 // queues writes what waits in a full socket. A listener's are connections.
@@ -48,13 +48,13 @@ func (w *writer) queues(s *census.Socket) {
 	if s.Object != census.Full {
 		return
 	}
-	w.uint("recv_q", uint64(s.RecvQ))
+	w.Uint("recv_q", uint64(s.RecvQ))
 	if s.State == tcp.Listen {
-		w.uint("backlog", uint64(s.SendQ))
+		w.Uint("backlog", uint64(s.SendQ))
 	} else {
-		w.uint("send_q", uint64(s.SendQ))
+		w.Uint("send_q", uint64(s.SendQ))
 	}
-	w.uint("drops", uint64(s.Drops))
+	w.Uint("drops", uint64(s.Drops))
 }
 
 // waiting writes what the socket waits for.
@@ -62,58 +62,58 @@ func (w *writer) waiting(s *census.Socket) {
 	if s.Timer == "" {
 		return
 	}
-	w.word("timer", s.Timer)
-	w.int("timer_left_ns", int64(s.TimeLeft))
+	w.Word("timer", s.Timer)
+	w.Int("timer_left_ns", int64(s.TimeLeft))
 	w.known("timeouts", uint32(s.Timeouts))
 }
 
 func (w *writer) holders(s *census.Socket) {
 	if s.Owner.Known() {
-		w.open("process", '{')
+		w.Open("process", '{')
 		w.task(&s.Owner, s.Via)
 		if s.Via == conn.ViaSnapshot {
-			w.uint("fd", uint64(s.FD))
+			w.Uint("fd", uint64(s.FD))
 		}
-		w.close('}')
+		w.Close('}')
 	}
 	if len(s.Holders) == 0 {
 		return
 	}
-	w.open("holders", '[')
+	w.Open("holders", '[')
 	for i := range s.Holders {
 		h := &s.Holders[i]
-		w.comma()
-		w.b = append(w.b, '{')
-		w.uint("pid", uint64(h.PID))
+		w.Comma()
+		w.B = append(w.B, '{')
+		w.Uint("pid", uint64(h.PID))
 		w.comm(&h.Comm)
-		w.uint("fd", uint64(h.FD))
-		w.close('}')
+		w.Uint("fd", uint64(h.FD))
+		w.Close('}')
 	}
-	w.close(']')
+	w.Close(']')
 	w.known("more_holders", s.MoreHolders)
 }
 
 // AppendSummary appends the record of a row of a census's summary, with a
 // newline, and returns the extended buffer.
 func AppendSummary(b []byte, r *census.Row, at event.Time, clock event.Clock) []byte {
-	w := writer{append(b, '{')}
-	w.word("type", "summary")
-	w.time("time", clock.Wall(at))
-	w.int("mono_ns", int64(at))
-	w.word("of", r.Group.String())
+	w := newWriter(b)
+	w.Word("type", "summary")
+	w.Time("time", clock.Wall(at))
+	w.Int("mono_ns", int64(at))
+	w.Word("of", r.Group.String())
 	if r.Group == census.Process {
-		w.open("process", '{')
+		w.Open("process", '{')
 		w.task(&r.Owner, conn.ViaSnapshot)
-		w.close('}')
+		w.Close('}')
 	}
-	w.uint("sockets", r.Total)
-	w.open("states", '{')
+	w.Uint("sockets", r.Total)
+	w.Open("states", '{')
 	for _, s := range tcp.States() {
 		if n := r.States[s]; n > 0 {
-			w.uint(s.String(), n)
+			w.Uint(s.String(), n)
 		}
 	}
-	w.close('}')
-	w.close('}')
-	return append(w.b, '\n')
+	w.Close('}')
+	w.Close('}')
+	return append(w.B, '\n')
 }
