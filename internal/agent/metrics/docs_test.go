@@ -21,7 +21,7 @@ func TestManual_NamesEachMetric(t *testing.T) {
 	for i := range m.families {
 		names = append(names, m.families[i].name)
 	}
-	m.Census(func(func(*conn.Connection) bool) {}, 1, Health{Runs: 1})
+	m.Census(func(func(*conn.Connection) bool) {}, 1, Health{Runs: 1, Load: Load{Limit: 1}})
 	all, err := m.Gather()
 	if err != nil {
 		t.Fatal(err)

@@ -238,7 +238,7 @@ func TestMetrics_ReserveHoldsAllThatMustHaveRoom(t *testing.T) {
 				m.child(m.other, i, v)
 			}
 		}
-		m.Census(func(func(*conn.Connection) bool) {}, 1, Health{Runs: 1})
+		m.Census(func(func(*conn.Connection) bool) {}, 1, Health{Runs: 1, Load: Load{Limit: 1}})
 		if n, reserved := series(t, m), reserve(&m.families, h); n > reserved-maxFindings {
 			t.Errorf("%s: %d series without findings, and %d are kept for them", h, n, reserved-maxFindings)
 		}
