@@ -5,7 +5,6 @@ package probe
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/tcptrace/tcptrace/internal/event"
 )
