@@ -25,7 +25,8 @@ which hook of the kernel. To be sure, it attaches its programs for a moment.
   bounded  true, but less is known: "lost" says what, "why" for what reason
   absent   not seen here: "remedy" says what would help
 
-Then it lists the privileges that tcptrace makes use of, and whether it has them.
+Then it lists the privileges that tcptrace makes use of, and whether it has them;
+without those that are needed, only these.
 
 The exit status is 0 where connections can be traced, 1 where they cannot. In JSON
 the records are of type "capability", "privilege" and "host".`,
@@ -43,22 +44,22 @@ the records are of type "capability", "privilege" and "host".`,
 	return cmd
 }
 
-// doctor prints the tables. Without transitions there is nothing to trace.
+// doctor prints the tables: where nothing can be traced, and its error says
+// why, that of the privileges alone. Without transitions there is nothing to
+// trace.
 func doctor(stdout io.Writer, out *output, what probe.Options) error {
-	capabilities, err := probe.Examine(what)
-	if err != nil {
-		return err
-	}
+	capabilities, refused := probe.Examine(what)
 	host := probe.ExamineHost()
 	if what.BTF != "" {
 		host.BTF = what.BTF
 	}
+	var err error
 	if out.format == "json" {
 		err = errors.Join(writeCapabilities(stdout, capabilities), writeHost(stdout, &host))
 	} else {
 		_, err = stdout.Write(appendDoctor(capabilities, &host, out.colored(stdout)))
 	}
-	if err != nil {
+	if err = errors.Join(err, refused); err != nil {
 		return err
 	}
 	for _, c := range capabilities {
@@ -70,7 +71,10 @@ func doctor(stdout io.Writer, out *output, what probe.Options) error {
 }
 
 func appendDoctor(capabilities []probe.Capability, host *probe.Host, color bool) []byte {
-	b := append(render.AppendCapabilities(nil, rows(capabilities), color), '\n')
+	var b []byte
+	if len(capabilities) > 0 {
+		b = append(render.AppendCapabilities(b, rows(capabilities), color), '\n')
+	}
 	shown := render.Host{Kernel: host.Kernel, BTF: host.BTF, Lockdown: host.Lockdown}
 	for _, p := range host.Privileges {
 		shown.Privileges = append(shown.Privileges, render.Privilege{Name: p.Name, For: p.For, Had: p.Had, Needed: p.Needed})
