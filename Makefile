@@ -19,7 +19,7 @@ SUDO := sudo env "PATH=$(PATH):/usr/sbin:/sbin" GOFLAGS=-buildvcs=false
 EXEC := -exec '$(SUDO)'
 endif
 
-.PHONY: build watch generate test race test-duckdb test-trace test-collector test-kernel test-kernels lint bench install clean help
+.PHONY: build watch generate test race test-duckdb test-trace test-collector test-kernel test-kernels lint bench bench-go install clean help
 
 build: ## ./tcptrace, static, and ./tcplab
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=auto ./cmd/tcptrace
@@ -62,7 +62,17 @@ lint: ## gofmt, go vet for every system that we build for, golangci-lint
 	GOOS=darwin GOARCH=arm64 $(GO) vet ./...
 	$(TOOL) golangci-lint run ./...
 
-bench: ## every benchmark; those of the kernel side need root, or sudo
+# The peers are Debian's; who has others installed keeps them. BENCH takes flags,
+# as in "make bench BENCH='-rounds 3 -only conns'".
+bench: ## what tracing costs beside its peers, in turns: 20 minutes, into docs/overhead.md
+	@for p in tcpstates:libbpf-tools tcplife:libbpf-tools tcplife.bt:bpftrace; do \
+		command -v $${p%:*} >/dev/null || [ -x /usr/sbin/$${p%:*} ] || \
+			$(SUDO) apt-get install -q -y --no-install-recommends $${p#*:} || \
+			echo "no $${p%:*} here: it is left out" >&2; \
+	done
+	PATH="$$PATH:/usr/sbin:/sbin" $(GO) run $(EXEC) ./cmd/tcpbench -write docs/overhead.md $(BENCH)
+
+bench-go: ## every Go benchmark; those of the kernel side need root, or sudo
 	$(GO) test -run '^$$' -bench . -benchmem $(EXEC) ./...
 
 install: ## copy ./tcptrace to $(PREFIX)/bin, after "make build"

@@ -19,20 +19,36 @@ type bench struct {
 	options  *options
 	dir      string
 	tcplab   string
+	binary   int64 // bytes of tcptrace
 	subjects []subject
-	missing  []string          // peers that this host has not
-	broken   map[string]string // subjects that do not run here, and what they say
+	missing  []string // peers that this host has not
+	results
 }
 
-// A turn is one subject's, at one speed.
-type turn struct {
-	churn churn
-	cost  cost // during the traffic
-	lost  int
+// A speed is the traffic of a turn.
+type speed struct {
+	name  string
+	rate  int  // connections a second; 0: as many as go
+	idle  bool // no traffic at all
+	timed bool // with the kernel's clock on BPF programs, which costs something itself
 }
 
-// A series is the turns of all subjects at one speed, in the order of rounds.
-type series map[string][]turn
+// The names of the speeds.
+const (
+	atFull  = "full speed"
+	atRate  = "a given rate"
+	atTimed = "a given rate, BPF programs timed"
+	atIdle  = "no traffic"
+)
+
+func (b *bench) speeds() []speed {
+	return []speed{
+		{name: atFull},
+		{name: atRate, rate: b.options.rate},
+		{name: atTimed, rate: b.options.rate, timed: true},
+		{name: atIdle, idle: true},
+	}
+}
 
 // newBench builds what is measured.
 func newBench(ctx context.Context, o *options, dir string) (*bench, error) {
@@ -44,87 +60,127 @@ func newBench(ctx context.Context, o *options, dir string) (*bench, error) {
 			return nil, fmt.Errorf("build %s: %w", command, err)
 		}
 	}
-	b := &bench{options: o, dir: dir, tcplab: filepath.Join(dir, "tcplab"), broken: map[string]string{}}
-	b.subjects, b.missing = subjects(filepath.Join(dir, "tcptrace"), dir, o.only)
+	tcptrace := filepath.Join(dir, "tcptrace")
+	info, err := os.Stat(tcptrace)
+	if err != nil {
+		return nil, err
+	}
+	b := &bench{options: o, dir: dir, tcplab: filepath.Join(dir, "tcplab"), binary: info.Size()}
+	if b.results, err = load(o.keep); err != nil {
+		return nil, err
+	}
+	b.subjects, b.missing = subjects(tcptrace, dir, o.only)
 	for _, name := range b.missing {
 		fmt.Fprintf(os.Stderr, "tcpbench: this host has no %s; remedy: apt-get install libbpf-tools bpftrace\n", name)
 	}
 	return b, nil
 }
 
-// measure plays the rounds: at full speed and at the given rate, and there once
-// more with the kernel's clock on BPF programs, which costs something itself.
-func (b *bench) measure(ctx context.Context) (string, error) {
-	full, err := b.rounds(ctx, "full speed", 0)
-	if err != nil {
-		return "", err
+// measure plays the rounds that are not played yet, as many as there is time
+// for, and says whether that was all.
+func (b *bench) measure(ctx context.Context) (complete bool, err error) {
+	began := time.Now()
+	for b.Rounds < b.options.rounds {
+		took := time.Duration(0)
+		if played := b.Rounds - b.before; played > 0 {
+			took = time.Since(began) / time.Duration(played)
+		}
+		if b.options.budget > 0 && time.Since(began)+took > b.options.budget {
+			return false, nil
+		}
+		if err := b.round(ctx); err != nil {
+			return false, err
+		}
+		if err := b.save(b.options.keep); err != nil {
+			return false, err
+		}
 	}
-	paced, err := b.rounds(ctx, fmt.Sprintf("%d connections a second", b.options.rate), b.options.rate)
-	if err != nil {
-		return "", err
-	}
-	stats, err := ebpf.EnableStats(unix.BPF_STATS_RUN_TIME)
-	if err != nil {
-		return "", fmt.Errorf("have the kernel measure BPF programs: %w", err)
-	}
-	timed, err := b.rounds(ctx, "the same, BPF programs timed", b.options.rate)
-	if err := errors.Join(err, stats.Close()); err != nil {
-		return "", err
-	}
-	return b.tables(full, paced, timed), nil
+	return true, nil
 }
 
-// rounds gives each subject its turns. In each round another one begins, so that
-// what the machine does beside falls on all of them.
-func (b *bench) rounds(ctx context.Context, title string, rate int) (series, error) {
-	turns := series{}
-	for round := range b.options.rounds {
-		for i := range b.subjects {
-			s := &b.subjects[(i+round)%len(b.subjects)]
-			if b.broken[s.name] != "" {
-				continue
-			}
-			fmt.Fprintf(os.Stderr, "tcpbench: %s, round %d of %d: %s\n", title, round+1, b.options.rounds, s.name)
-			one, err := b.turn(ctx, s, rate)
-			if errors.Is(err, errDoesNotRun) && len(turns[s.name]) == 0 {
-				b.broken[s.name] = err.Error()
-				fmt.Fprintf(os.Stderr, "tcpbench: %s %v\n", s.name, err)
-				continue
-			}
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", s.name, err)
-			}
-			turns[s.name] = append(turns[s.name], one)
+// round gives each subject its turn at each speed. In each round another one
+// begins, so that what the machine does beside falls on all of them. Of a round
+// that fails nothing is kept.
+func (b *bench) round(ctx context.Context) error {
+	played := map[string]map[string]turn{}
+	for _, at := range b.speeds() {
+		turns, err := b.turns(ctx, at)
+		if err != nil {
+			return err
 		}
+		played[at.name] = turns
+	}
+	b.add(played)
+	return nil
+}
+
+func (b *bench) turns(ctx context.Context, at speed) (_ map[string]turn, err error) {
+	if at.timed {
+		stats, err := ebpf.EnableStats(unix.BPF_STATS_RUN_TIME)
+		if err != nil {
+			return nil, fmt.Errorf("have the kernel measure BPF programs: %w", err)
+		}
+		defer stats.Close()
+	}
+	turns := map[string]turn{}
+	for i := range b.subjects {
+		s := &b.subjects[(i+b.Rounds)%len(b.subjects)]
+		if b.Broken[s.name] != "" || at.idle && s.argv == nil {
+			continue
+		}
+		fmt.Fprintf(os.Stderr, "tcpbench: round %d of %d, %s: %s\n", b.Rounds+1, b.options.rounds, at.name, s.name)
+		one, err := b.turn(ctx, s, at)
+		if errors.Is(err, errDoesNotRun) && b.Rounds == 0 {
+			b.Broken[s.name] = err.Error()
+			fmt.Fprintf(os.Stderr, "tcpbench: %s %v\n", s.name, err)
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", s.name, err)
+		}
+		turns[s.name] = one
 	}
 	return turns, nil
 }
 
-func (b *bench) turn(ctx context.Context, s *subject, rate int) (one turn, err error) {
+func (b *bench) turn(ctx context.Context, s *subject, at speed) (one turn, err error) {
+	began := time.Now()
 	t, err := start(ctx, s, b.dir)
 	if err != nil {
 		return one, err
 	}
 	defer func() {
 		err = errors.Join(err, t.stop())
-		one.lost = t.lost()
+		one.Lost = t.lost()
 	}()
+	one.Ready = time.Since(began)
 	before, err := t.cost()
 	if err != nil {
 		return one, err
 	}
-	if one.churn, err = b.traffic(ctx, rate); err != nil {
-		return one, err
+	if at.idle {
+		err = pause(ctx, b.options.duration)
+	} else {
+		if one.Churn, err = b.traffic(ctx, at.rate); err == nil {
+			err = pause(ctx, drained)
+		}
 	}
-	select {
-	case <-time.After(drained):
-	case <-ctx.Done():
-		return one, ctx.Err()
+	if err != nil {
+		return one, err
 	}
 	after, err := t.cost()
 	if err != nil {
 		return one, err
 	}
-	one.cost = cost{after.cpu - before.cpu, after.memory, after.bpf - before.bpf, after.calls - before.calls}
+	one.Cost = cost{after.CPU - before.CPU, after.Memory, after.BPF - before.BPF, after.Calls - before.Calls}
 	return one, nil
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }

@@ -16,10 +16,10 @@ import (
 
 // A cost is what a tracer has used up so far.
 type cost struct {
-	cpu    time.Duration // of its process
-	memory int64         // bytes, at their most
-	bpf    time.Duration // of its programs, while the kernel counts that
-	calls  uint64        // of its programs
+	CPU    time.Duration // of its process
+	Memory int64         // bytes, at their most
+	BPF    time.Duration // of its programs, while the kernel counts that
+	Calls  uint64        // of its programs
 }
 
 func (t *tracer) cost() (cost, error) {
@@ -28,10 +28,10 @@ func (t *tracer) cost() (cost, error) {
 		return c, nil
 	}
 	var err error
-	if c.cpu, err = processorTime(t.cmd.Process.Pid); err != nil {
+	if c.CPU, err = processorTime(t.cmd.Process.Pid); err != nil {
 		return c, err
 	}
-	if c.memory, err = mostMemory(t.cmd.Process.Pid); err != nil {
+	if c.Memory, err = mostMemory(t.cmd.Process.Pid); err != nil {
 		return c, err
 	}
 	ids, err := t.programs()
@@ -60,8 +60,8 @@ func (c *cost) add(id ebpf.ProgramID) error {
 	if err != nil {
 		return err
 	}
-	c.bpf += stats.Runtime
-	c.calls += stats.RunCount
+	c.BPF += stats.Runtime
+	c.Calls += stats.RunCount
 	return nil
 }
 

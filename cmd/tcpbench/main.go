@@ -9,6 +9,7 @@
 //
 //	go run ./cmd/tcpbench -write docs/overhead.md
 //	go run ./cmd/tcpbench -rounds 3 -only tcpstates,conns
+//	go run ./cmd/tcpbench -keep bench.json -budget 5m
 package main
 
 import (
@@ -29,6 +30,8 @@ type options struct {
 	rate     int           // of the slower churn
 	only     string
 	write    string
+	keep     string
+	budget   time.Duration
 }
 
 func main() {
@@ -38,6 +41,8 @@ func main() {
 	flag.IntVar(&o.rate, "rate", 3000, "connections a second of the slower traffic")
 	flag.StringVar(&o.only, "only", "", "measure only these tracers: `NAME`,...")
 	flag.StringVar(&o.write, "write", "", "put the tables into this `file`, between its marks")
+	flag.StringVar(&o.keep, "keep", "", "keep what is measured in this `file`, and go on from what is in it")
+	flag.DurationVar(&o.budget, "budget", 0, "begin no round that would end after `this long`; with -keep, to measure in parts")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -63,10 +68,17 @@ func run(ctx context.Context, o *options) error {
 	if err != nil {
 		return err
 	}
-	tables, err := b.measure(ctx)
+	complete, err := b.measure(ctx)
 	if err != nil {
 		return err
 	}
+	if !complete {
+		fmt.Fprintf(os.Stderr, "tcpbench: %d of %d rounds are played; the same command goes on\n", b.Rounds, o.rounds)
+	}
+	if b.Rounds == 0 {
+		return nil
+	}
+	tables := b.tables()
 	fmt.Print(tables)
 	if o.write != "" {
 		return rewrite(o.write, tables)

@@ -14,15 +14,16 @@ import (
 )
 
 // tables writes down what was measured.
-func (b *bench) tables(full, paced, timed series) string {
+func (b *bench) tables() string {
 	var out strings.Builder
 	fmt.Fprintf(&out, "Linux %s, %d processors, %s; %d rounds of %v, each tracer once a round, another one first in each.\n"+
 		"Medians; in brackets the least and the most.\n\n",
-		release(), runtime.NumCPU(), time.Now().UTC().Format(time.DateOnly), b.options.rounds, b.options.duration)
-	b.keep(&out, full)
-	b.spend(&out, paced, timed)
+		release(), runtime.NumCPU(), time.Now().UTC().Format(time.DateOnly), b.Rounds, b.options.duration)
+	b.kept(&out)
+	b.spent(&out)
+	b.rest(&out)
 	for _, s := range b.subjects {
-		if why := b.broken[s.name]; why != "" {
+		if why := b.Broken[s.name]; why != "" {
 			fmt.Fprintf(&out, "`%s` %s.\n\n", s.name, why)
 		}
 	}
@@ -32,41 +33,66 @@ func (b *bench) tables(full, paced, timed series) string {
 	return out.String()
 }
 
-// keep writes what is left of the traffic at full speed.
-func (b *bench) keep(out *strings.Builder, full series) {
-	fmt.Fprintf(out, "At full speed, %.0f connections a second where nothing traces:\n\n", median(rates(full[nothing])))
-	out.WriteString("| | rate kept | processor time a connection | memory at most | events lost |\n| --- | --- | --- | --- | --- |\n")
-	for _, s := range b.subjects {
-		turns := full[s.name]
-		if len(turns) == 0 || s.name == nothing {
-			continue
+// rows calls row for each tracer that has had turns at the speed.
+func (b *bench) rows(speed string, row func(s *subject, turns []turn)) {
+	for i := range b.subjects {
+		s := &b.subjects[i]
+		if turns := b.Series[speed][s.name]; len(turns) > 0 && s.argv != nil {
+			row(s, turns)
 		}
-		kept := ratios(turns, full[nothing])
-		fmt.Fprintf(out, "| %s | %.3f (%.3f-%.3f) | %.2f µs | %.0f MB | %s |\n", s.doc, median(kept), slices.Min(kept), slices.Max(kept),
-			median(each(turns, func(t turn) float64 { return perConnection(t.cost.cpu, t) })),
-			median(each(turns, func(t turn) float64 { return float64(t.cost.memory) / 1e6 })), losses(&s, turns))
 	}
+}
+
+// kept writes what is left of the traffic at full speed.
+func (b *bench) kept(out *strings.Builder) {
+	untraced := b.Series[atFull][nothing]
+	fmt.Fprintf(out, "At full speed, %.0f connections a second where nothing traces:\n\n", median(rates(untraced)))
+	out.WriteString("| | rate kept | processor time a connection | memory at most | events lost |\n| --- | --- | --- | --- | --- |\n")
+	b.rows(atFull, func(s *subject, turns []turn) {
+		kept := ratios(turns, untraced)
+		fmt.Fprintf(out, "| %s | %.3f (%.3f-%.3f) | %.2f µs | %.0f MB | %s |\n", s.doc, median(kept), slices.Min(kept), slices.Max(kept),
+			median(each(turns, func(t turn) float64 { return perConnection(t.Cost.CPU, t) })),
+			median(each(turns, megabytes)), losses(s, turns))
+	})
 	out.WriteString("\n")
 }
 
-// spend writes what a tracer uses up at the given rate.
-func (b *bench) spend(out *strings.Builder, paced, timed series) {
+// spent writes what a tracer uses up at the given rate.
+func (b *bench) spent(out *strings.Builder) {
+	timed := b.Series[atTimed]
 	fmt.Fprintf(out, "At %d connections a second; BPF's time and calls by the kernel's own count, which adds some 30 ns to each call:\n\n", b.options.rate)
-	out.WriteString("| | processor time a connection | of one processor | BPF time a connection | BPF calls a connection | events lost |\n| --- | --- | --- | --- | --- | --- |\n")
-	for _, s := range b.subjects {
-		turns := paced[s.name]
-		if len(turns) == 0 || s.name == nothing {
-			continue
-		}
-		fmt.Fprintf(out, "| %s | %.2f µs | %.2f %% | %.2f µs | %.1f | %s |\n", s.doc,
-			median(each(turns, func(t turn) float64 { return perConnection(t.cost.cpu, t) })),
-			median(each(turns, func(t turn) float64 { return 100 * float64(t.cost.cpu) / float64(b.options.duration) })),
-			median(each(timed[s.name], func(t turn) float64 { return perConnection(t.cost.bpf, t) })),
-			median(each(timed[s.name], func(t turn) float64 { return float64(t.cost.calls) / float64(t.churn.Count) })),
-			losses(&s, turns))
-	}
+	out.WriteString("| | processor time a connection | of one processor | BPF time a connection | BPF time a call | BPF calls a connection | events lost |\n" +
+		"| --- | --- | --- | --- | --- | --- | --- |\n")
+	b.rows(atRate, func(s *subject, turns []turn) {
+		fmt.Fprintf(out, "| %s | %.2f µs | %.2f %% | %.2f µs | %.0f ns | %.1f | %s |\n", s.doc,
+			median(each(turns, func(t turn) float64 { return perConnection(t.Cost.CPU, t) })),
+			median(each(turns, b.share)),
+			median(each(timed[s.name], func(t turn) float64 { return perConnection(t.Cost.BPF, t) })),
+			median(each(timed[s.name], func(t turn) float64 { return float64(t.Cost.BPF) / float64(max(t.Cost.Calls, 1)) })),
+			median(each(timed[s.name], func(t turn) float64 { return float64(t.Cost.Calls) / float64(t.Churn.Count) })),
+			losses(s, turns))
+	})
 	out.WriteString("\n")
 }
+
+// rest writes what a tracer costs where there is nothing to trace.
+func (b *bench) rest(out *strings.Builder) {
+	fmt.Fprintf(out, "With nothing to trace; `tcptrace` is a file of %.1f MB:\n\n", float64(b.binary)/1e6)
+	out.WriteString("| | of one processor | memory at most | until it traces |\n| --- | --- | --- | --- |\n")
+	b.rows(atIdle, func(s *subject, turns []turn) {
+		ready := "not told"
+		if s.ours {
+			ready = fmt.Sprintf("%.2f s", median(each(turns, func(t turn) float64 { return t.Ready.Seconds() })))
+		}
+		fmt.Fprintf(out, "| %s | %.2f %% | %.0f MB | %s |\n", s.doc, median(each(turns, b.share)), median(each(turns, megabytes)), ready)
+	})
+	out.WriteString("\n")
+}
+
+// share is the processor time of a turn in percent of its length.
+func (b *bench) share(t turn) float64 { return 100 * float64(t.Cost.CPU) / float64(b.options.duration) }
+
+func megabytes(t turn) float64 { return float64(t.Cost.Memory) / 1e6 }
 
 func each(turns []turn, figure func(turn) float64) []float64 {
 	figures := make([]float64, len(turns))
@@ -76,20 +102,20 @@ func each(turns []turn, figure func(turn) float64) []float64 {
 	return figures
 }
 
-func rates(turns []turn) []float64 { return each(turns, func(t turn) float64 { return t.churn.Rate }) }
+func rates(turns []turn) []float64 { return each(turns, func(t turn) float64 { return t.Churn.Rate }) }
 
 // ratios compares turns with those of the same rounds.
 func ratios(turns, with []turn) []float64 {
 	var found []float64
 	for i := range min(len(turns), len(with)) {
-		found = append(found, turns[i].churn.Rate/with[i].churn.Rate)
+		found = append(found, turns[i].Churn.Rate/with[i].Churn.Rate)
 	}
 	return found
 }
 
 // perConnection is in µs.
 func perConnection(d time.Duration, t turn) float64 {
-	return float64(d) / float64(time.Microsecond) / float64(t.churn.Count)
+	return float64(d) / float64(time.Microsecond) / float64(t.Churn.Count)
 }
 
 // losses sums up what a tracer says it lost. The peers do not say.
@@ -99,7 +125,7 @@ func losses(s *subject, turns []turn) string {
 	}
 	sum := 0
 	for _, t := range turns {
-		sum += t.lost
+		sum += t.Lost
 	}
 	return fmt.Sprint(sum)
 }
