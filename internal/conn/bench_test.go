@@ -88,6 +88,7 @@ func BenchmarkMillionLive(b *testing.B) {
 		for i := range n {
 			c := aClient
 			c.id.Cookie = uint64(i + 1)
+			c.remote = netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 443)
 			for _, ev := range []*event.Event{c.state(1, tcp.Close, tcp.SynSent), c.bound(2), c.state(3, tcp.SynSent, tcp.Established)} {
 				t.Handle(ev, func(*Change) {})
 			}

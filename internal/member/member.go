@@ -88,13 +88,31 @@ func (w *Writer) Bool(name string, value bool) {
 // Time writes RFC 3339 with all nine digits, so that texts sort as times do.
 func (w *Writer) Time(name string, t time.Time) {
 	w.Name(name)
+	t = t.UTC()
+	year, month, day := t.Date()
+	hour, minute, second := t.Clock()
 	w.B = append(w.B, '"')
-	w.B = t.UTC().AppendFormat(w.B, time.RFC3339) // this layout has a fast path
-	w.B = append(w.B[:len(w.B)-1], '.')
-	for digit := 100_000_000; digit > 0; digit /= 10 {
-		w.B = append(w.B, '0'+byte(t.Nanosecond()/digit%10))
-	}
+	w.digits(year, 1000)
+	w.B = append(w.B, '-')
+	w.digits(int(month), 10)
+	w.B = append(w.B, '-')
+	w.digits(day, 10)
+	w.B = append(w.B, 'T')
+	w.digits(hour, 10)
+	w.B = append(w.B, ':')
+	w.digits(minute, 10)
+	w.B = append(w.B, ':')
+	w.digits(second, 10)
+	w.B = append(w.B, '.')
+	w.digits(t.Nanosecond(), 100_000_000)
 	w.B = append(w.B, 'Z', '"')
+}
+
+// digits writes n from the digit of this unit on, zeros included.
+func (w *Writer) digits(n, unit int) {
+	for ; unit > 0; unit /= 10 {
+		w.B = append(w.B, '0'+byte(n/unit%10))
+	}
 }
 
 // Endpoint writes "ip:port" or "[ip]:port", and nothing where the address or

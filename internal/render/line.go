@@ -23,11 +23,18 @@ func (l *line) width() int { return len(l.b) - l.begin - l.extra }
 
 // pad ends the cell, which is width columns wide at least, and the gap behind it.
 func (l *line) pad(width int) {
-	for n := l.width(); n < width; n++ {
-		l.b = append(l.b, ' ')
-	}
-	l.b = append(l.b, ' ')
+	l.blank(max(width-l.width(), 0) + 1)
 	l.cell()
+}
+
+const blanks = "                                " // more than a column has, as a rule
+
+// blank appends n spaces, if n is positive.
+func (l *line) blank(n int) {
+	for ; n > len(blanks); n -= len(blanks) {
+		l.text(blanks)
+	}
+	l.text(blanks[:max(n, 0)])
 }
 
 func (l *line) text(s string) { l.b = append(l.b, s...) }

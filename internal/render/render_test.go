@@ -220,3 +220,16 @@ func BenchmarkAppendWatch(b *testing.B) {
 		buf = plain.AppendWatch(buf[:0], &change)
 	}
 }
+
+func BenchmarkAppendConn(b *testing.B) {
+	story.Tell(story.Plain(), 0, func(c *conn.Change) {
+		if c.Kind != conn.Ended || c.Conn.Role != conn.Client {
+			return
+		}
+		var line []byte
+		b.ReportAllocs()
+		for range b.N {
+			line = plain.AppendConn(line[:0], c)
+		}
+	})
+}

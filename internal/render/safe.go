@@ -33,6 +33,9 @@ func Safe(s string) string {
 // to left is spelled as an escape of ASCII characters. It uses at most width
 // columns, and returns how many; "~" stands for what did not fit.
 func appendSafe(b, s []byte, width int) ([]byte, int) {
+	if len(s) <= width && printable(s) {
+		return append(b, s...), len(s)
+	}
 	used := 0
 	cut, usedAtCut := len(b), 0 // where "~" would go
 	for len(s) > 0 {
@@ -54,6 +57,17 @@ func appendSafe(b, s []byte, width int) ([]byte, int) {
 		s = s[size:]
 	}
 	return b, used
+}
+
+// printable reports whether s is printable ASCII, and no escape: what nearly every
+// name is, and a column a byte.
+func printable(s []byte) bool {
+	for _, c := range s {
+		if c < ' ' || c >= 0x7f || c == '\\' {
+			return false
+		}
+	}
+	return true
 }
 
 func harmless(r rune, size int) bool {

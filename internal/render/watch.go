@@ -4,6 +4,7 @@
 package render
 
 import (
+	"net/netip"
 	"strconv"
 	"time"
 
@@ -92,27 +93,39 @@ func (l *line) time(o *Options, t event.Time) {
 	if zone == nil {
 		zone = time.Local
 	}
-	l.b = o.Clock.Wall(t).In(zone).AppendFormat(l.b, "15:04:05.000")
+	at := o.Clock.Wall(t).In(zone)
+	hour, minute, second := at.Clock()
+	ms := at.Nanosecond() / int(time.Millisecond)
+	l.b = append(l.b,
+		'0'+byte(hour/10), '0'+byte(hour%10), ':', '0'+byte(minute/10), '0'+byte(minute%10), ':',
+		'0'+byte(second/10), '0'+byte(second%10), '.', '0'+byte(ms/100), '0'+byte(ms/10%10), '0'+byte(ms%10))
 }
 
 // subject writes whose connection it is, and which.
 func (l *line) subject(c *conn.Change) {
-	who := conn.Connection{}
-	if c.Conn != nil {
-		who.Owner, who.Role, who.Local, who.Remote = c.Conn.Owner, c.Conn.Role, c.Conn.Local, c.Conn.Remote
-	} else if c.Event != nil {
-		who.Local, who.Remote = c.Event.Local, c.Event.Remote
-		if c.Kind == conn.Failed {
-			who.Owner.Task = c.Task
-		}
+	var owner event.Task
+	switch {
+	case c.Conn != nil:
+		l.ends(&c.Conn.Owner.Task, c.Conn.Role, c.Conn.Local, c.Conn.Remote)
+		return
+	case c.Kind == conn.Failed:
+		owner = c.Task
 	}
-	l.process(&who.Owner.Task, processWidth)
+	local, remote := netip.AddrPort{}, netip.AddrPort{}
+	if c.Event != nil {
+		local, remote = c.Event.Local, c.Event.Remote
+	}
+	l.ends(&owner, conn.RoleUnknown, local, remote)
+}
+
+func (l *line) ends(owner *event.Task, role conn.Role, local, remote netip.AddrPort) {
+	l.process(owner, processWidth)
 	l.pad(processWidth)
-	l.text(orDash(who.Role.String()))
+	l.text(orDash(role.String()))
 	l.pad(roleWidth)
-	l.endpoint(who.Local)
+	l.endpoint(local)
 	l.pad(endpointWidth)
-	l.endpoint(who.Remote)
+	l.endpoint(remote)
 	l.pad(endpointWidth)
 }
 
@@ -156,9 +169,7 @@ func (l *line) right(d time.Duration, known bool, width int) {
 func (l *line) rightBound(d time.Duration, bound conn.Bound, width int) {
 	var buf [24]byte
 	text := appendBound(buf[:0], d, bound)
-	for n := len(text); n < width; n++ {
-		l.b = append(l.b, ' ')
-	}
+	l.blank(width - len(text))
 	l.b = append(l.b, text...)
 }
 
