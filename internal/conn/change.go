@@ -134,6 +134,11 @@ type Connection struct {
 	Local  netip.AddrPort
 	Remote netip.AddrPort
 
+	// Number tells c from all others that are followed or remembered at the same
+	// time, from its first change to its last, when its ID may not be known yet.
+	// The Connection's place in memory does not: it may change between two events.
+	Number uint32
+
 	Role        Role
 	State       tcp.State
 	SinceKnown  bool // false: Since is when we first knew of State

@@ -10,7 +10,7 @@ import "github.com/tcptrace/tcptrace/internal/event"
 // Unlike the other methods, a Handler may call it. Ended ones are forgotten
 // anyway.
 func (t *Tracker) Forget(c *Connection) {
-	r := t.index.byID.get(c.ID)
+	r := t.index.byCookie(c.ID)
 	if c.ID.Cookie == 0 {
 		r = t.index.byTuple[makeTuple(c.ID.NetNS, c.Local, c.Remote)]
 	}

@@ -14,22 +14,16 @@ type index struct {
 	pairs   pairing           // live and remembered ones, whose addresses are known
 	live    int
 
+	seating
+
 	// The live ones are listed in the order of their begin, and above crowded
 	// in that of their last change of state: see touch.
-	oldest, newest *record
+	oldest, newest uint32
 	crowded        int
 
 	ended []*record // a ring of the remembered
 	next  int       // the one of them to forget next
-
-	reuse bool
-	free  *record  // linked by newer
-	slab  []record // not yet used
 }
-
-// slabRecords is the number of records that are allocated at once, where
-// they are reused and so need not be freed one by one.
-const slabRecords = 64
 
 // A tuple is a connection's addresses in its network namespace, IPv4 ones as
 // IPv6-mapped. It identifies only what has no cookie yet.
@@ -58,6 +52,7 @@ func (x *index) init(options *Options) {
 	x.pairs = newPairing()
 	x.ended = make([]*record, options.Remember)
 	x.reuse = options.Reuse
+	x.awakeLimit = awakeLimit
 	x.crowded = options.MaxConnections / 8 * 7
 }
 
@@ -65,7 +60,7 @@ func (x *index) init(options *Options) {
 func (x *index) find(ev *event.Event) *record {
 	var r *record
 	if ev.ID.Cookie != 0 {
-		r = x.byID.get(ev.ID)
+		r = x.byCookie(ev.ID)
 	}
 	if len(x.byTuple) == 0 || r != nil && !r.dead {
 		return r
@@ -78,10 +73,18 @@ func (x *index) find(ev *event.Event) *record {
 	return r
 }
 
+// byCookie returns the record of an ID that has a cookie, or nil.
+func (x *index) byCookie(id event.ID) *record {
+	if seat := x.byID.get(id); seat != 0 {
+		return x.record(seat)
+	}
+	return nil
+}
+
 // insert adds a live record.
 func (x *index) insert(r *record) {
 	if r.ID.Cookie != 0 {
-		x.byID.put(r)
+		x.byID.put(r.ID, r.Number)
 	} else {
 		r.byTuple = true
 		x.byTuple[r.tuple()] = r
@@ -95,41 +98,43 @@ func (x *index) rename(r *record, id event.ID) {
 	delete(x.byTuple, r.tuple())
 	r.byTuple = false
 	r.ID = id
-	x.byID.put(r)
+	x.byID.put(r.ID, r.Number)
 }
 
 // touch makes r the last to have changed its state, where that may soon
 // matter. It costs two cache misses; so the order by last change is kept only
 // while the bound is near, and those that have not changed since come first.
 func (x *index) touch(r *record) {
-	if x.live > x.crowded && x.newest != r {
+	if x.live > x.crowded && x.newest != r.Number {
 		x.unlink(r)
 		x.link(r)
 	}
 }
 
 func (x *index) link(r *record) {
-	r.older, r.newer = x.newest, nil
-	if x.newest != nil {
-		x.newest.newer = r
+	s := x.seats.at(r.Number)
+	s.older, s.newer = x.newest, 0
+	if x.newest != 0 {
+		x.seats.at(x.newest).newer = r.Number
 	} else {
-		x.oldest = r
+		x.oldest = r.Number
 	}
-	x.newest = r
+	x.newest = r.Number
 }
 
 func (x *index) unlink(r *record) {
-	if r.older != nil {
-		r.older.newer = r.newer
+	s := x.seats.at(r.Number)
+	if s.older != 0 {
+		x.seats.at(s.older).newer = s.newer
 	} else {
-		x.oldest = r.newer
+		x.oldest = s.newer
 	}
-	if r.newer != nil {
-		r.newer.older = r.older
+	if s.newer != 0 {
+		x.seats.at(s.newer).older = s.older
 	} else {
-		x.newest = r.older
+		x.newest = s.older
 	}
-	r.older, r.newer = nil, nil
+	s.older, s.newer = 0, 0
 }
 
 // retire takes r out of the live ones. It can be found afterwards, as long as
@@ -157,7 +162,7 @@ func (x *index) forget(r *record) {
 	if r == nil {
 		return
 	}
-	x.byID.remove(r)
+	x.byID.remove(r.ID, r.Number)
 	x.unpair(r)
 	x.release(r)
 }
@@ -166,14 +171,14 @@ func (x *index) forget(r *record) {
 func (x *index) pair(r *record) {
 	if !r.paired && whole(r.Local) && whole(r.Remote) {
 		r.paired = true
-		x.pairs.add(r)
+		x.pairs.add(x.pairs.hash(r.Local, r.Remote), r.Number)
 	}
 }
 
 func (x *index) unpair(r *record) {
 	if r.paired {
 		r.paired = false
-		x.pairs.remove(r)
+		x.pairs.remove(x.pairs.hash(r.Local, r.Remote), r.Number)
 	}
 }
 
@@ -183,31 +188,4 @@ func (x *index) forgetAll() {
 		x.forget(r)
 		x.ended[i] = nil
 	}
-}
-
-// allocate returns an empty record.
-func (x *index) allocate() *record {
-	switch r := x.free; {
-	case r != nil:
-		x.free = r.newer
-		*r = record{}
-		return r
-	case !x.reuse:
-		return new(record)
-	}
-	if len(x.slab) == 0 {
-		x.slab = make([]record, slabRecords)
-	}
-	r := &x.slab[0]
-	x.slab = x.slab[1:]
-	return r
-}
-
-// release takes a record back that nobody refers to any more.
-func (x *index) release(r *record) {
-	if !x.reuse {
-		return
-	}
-	r.newer = x.free
-	x.free = r
 }

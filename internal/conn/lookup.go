@@ -9,7 +9,8 @@ func (t *Tracker) Lookup(id event.ID) *Connection {
 	if id.Cookie == 0 {
 		return nil
 	}
-	r := t.index.byID.get(id)
+	t.doze()
+	r := t.index.byCookie(id)
 	if r == nil || r.unwanted {
 		return nil
 	}

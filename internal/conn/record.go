@@ -12,10 +12,13 @@ import (
 const inlineSpans = 5
 
 // A record is a Connection and what the tracker alone needs to know of it. The
-// order of the fields is for the cache: Handle reads the first ones each time.
+// order of the fields is for the cache: Handle reads the first ones each time. A
+// field that outlives an event belongs into nap too, or into record.restful.
 type record struct {
+	place  int32  // in seating.awake
 	losses uint32 // the loss windows up to this number have been considered
 
+	fresh   bool // it was met since the hand last came by: see seating.doze
 	dead    bool // Ended has been emitted
 	named   bool // cookie and both addresses are known
 	byTuple bool // it is indexed by its addresses: the cookie is not known
@@ -43,8 +46,7 @@ type record struct {
 	Connection
 	firstSpans [inlineSpans]Span // backs Connection.Spans until it grows
 
-	older, newer *record    // in index's list
-	missed       event.Time // when a sweep first did not find it; 0: it was found
+	missed event.Time // when a sweep first did not find it; 0: it was found
 }
 
 // whole reports whether a is an address with its port.
@@ -54,9 +56,9 @@ func whole(a netip.AddrPort) bool { return a.IsValid() && a.Port() != 0 }
 // ev, and makes room for it where there is none.
 func (t *Tracker) begin(ev *event.Event, s tcp.State) *record {
 	if t.index.live >= t.options.MaxConnections {
-		t.evict(t.index.oldest)
+		t.evict(t.index.record(t.index.oldest))
 	}
-	r := t.index.allocate()
+	r := t.index.seat()
 	r.ID = ev.ID
 	r.Local = ev.Local
 	if whole(ev.Remote) && s != tcp.Listen {

@@ -62,7 +62,7 @@ func (t *Tracker) senderOf(ev *event.Event, r *record) *record {
 	case ev.Reset.Answer && !opensNothing(&ev.Reset):
 		return nil // a SYN has nothing to do with what was before
 	}
-	return t.index.pairs.own(ev.ID.NetNS, ev.Local, ev.Remote)
+	return t.index.own(ev.ID.NetNS, ev.Local, ev.Remote)
 }
 
 // endsOf returns the addresses of a RST's two ends, as far as known. A closed
@@ -80,7 +80,7 @@ func endsOf(ev *event.Event, own *record) (local, remote netip.AddrPort) {
 
 // peerOf returns the other end, if it is on this host and wanted.
 func (t *Tracker) peerOf(netns uint32, local, remote netip.AddrPort) *record {
-	p := t.index.pairs.peer(netns, local, remote)
+	p := t.index.peer(netns, local, remote)
 	if p == nil || p.unwanted {
 		return nil
 	}

@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"encoding/binary"
 	"hash/maphash"
 	"math/bits"
 	"net/netip"
@@ -18,58 +19,55 @@ type pairing struct {
 }
 
 type pairSlot struct {
-	hash   uint64
-	record *record // nil: the slot is free
+	hash uint32
+	seat uint32 // 0: the slot is free
 }
 
 func newPairing() pairing {
 	return pairing{
 		slots: make([]pairSlot, minSlots),
-		shift: uint8(64 - bits.TrailingZeros(minSlots)),
+		shift: uint8(32 - bits.TrailingZeros(minSlots)),
 		seed:  maphash.Bytes(maphash.MakeSeed(), nil),
 	}
 }
 
 // hash is the same for (a, b) and (b, a).
-func (p *pairing) hash(a, b netip.AddrPort) uint64 {
+func (p *pairing) hash(a, b netip.AddrPort) uint32 {
 	h := p.hashEnd(a) + p.hashEnd(b)
-	return (h ^ h>>29) * 0x9e3779b97f4a7c15
+	return uint32((h ^ h>>29) * 0x9e3779b97f4a7c15 >> 32)
 }
 
 func (p *pairing) hashEnd(a netip.AddrPort) uint64 {
 	ip := a.Addr().As16()
-	var hi, lo uint64
-	for i := range 8 {
-		hi, lo = hi<<8|uint64(ip[i]), lo<<8|uint64(ip[8+i])
-	}
+	hi, lo := binary.BigEndian.Uint64(ip[:8]), binary.BigEndian.Uint64(ip[8:])
 	x, y := bits.Mul64(lo^p.seed, 0xd6e8feb86659fd93^(hi+uint64(a.Port())<<32))
 	return x ^ y
 }
 
-// add enters r, both of whose addresses are known.
-func (p *pairing) add(r *record) {
+// add enters the seat of a connection, both of whose addresses are known.
+func (p *pairing) add(hash, seat uint32) {
 	if (p.count+1)*4 > len(p.slots)*3 {
 		p.grow()
 	}
-	p.put(pairSlot{p.hash(r.Local, r.Remote), r})
+	p.put(pairSlot{hash, seat})
 }
 
 func (p *pairing) put(s pairSlot) {
 	mask := len(p.slots) - 1
 	i := int(s.hash >> p.shift)
-	for p.slots[i].record != nil {
+	for p.slots[i].seat != 0 {
 		i = (i + 1) & mask
 	}
 	p.slots[i] = s
 	p.count++
 }
 
-// remove takes r out. What comes behind it moves up.
-func (p *pairing) remove(r *record) {
+// remove takes a seat out. What comes behind it moves up.
+func (p *pairing) remove(hash, seat uint32) {
 	mask := len(p.slots) - 1
-	i := int(p.hash(r.Local, r.Remote) >> p.shift)
-	for ; p.slots[i].record != r; i = (i + 1) & mask {
-		if p.slots[i].record == nil {
+	i := int(hash >> p.shift)
+	for ; p.slots[i].seat != seat; i = (i + 1) & mask {
+		if p.slots[i].seat == 0 {
 			return
 		}
 	}
@@ -77,7 +75,7 @@ func (p *pairing) remove(r *record) {
 	for j := i; ; {
 		j = (j + 1) & mask
 		s := p.slots[j]
-		if s.record == nil {
+		if s.seat == 0 {
 			break
 		}
 		if home := int(s.hash >> p.shift); (j-home)&mask >= (j-i)&mask {
@@ -94,7 +92,7 @@ func (p *pairing) grow() {
 	p.shift--
 	p.count = 0
 	for _, s := range old {
-		if s.record != nil {
+		if s.seat != 0 {
 			p.put(s)
 		}
 	}
@@ -102,31 +100,36 @@ func (p *pairing) grow() {
 
 // own returns the connection from local to remote in the namespace: a live one,
 // else the one remembered that ended last, else nil.
-func (p *pairing) own(netns uint32, local, remote netip.AddrPort) *record {
-	return p.best(local, remote, func(r *record) bool { return r.ID.NetNS == netns })
+func (x *index) own(netns uint32, local, remote netip.AddrPort) *record {
+	return x.best(local, remote, func(r *record) bool { return r.ID.NetNS == netns })
 }
 
 // peer returns the other end of the connection from local to remote, as own
 // does. A connection whose ends are in two namespaces is not found by loopback
 // addresses, which each of them has.
-func (p *pairing) peer(netns uint32, local, remote netip.AddrPort) *record {
-	if r := p.own(netns, remote, local); r != nil && local != remote || local.Addr().IsLoopback() {
+func (x *index) peer(netns uint32, local, remote netip.AddrPort) *record {
+	if r := x.own(netns, remote, local); r != nil && local != remote || local.Addr().IsLoopback() {
 		return r
 	}
-	return p.best(remote, local, func(r *record) bool { return r.ID.NetNS != netns })
+	return x.best(remote, local, func(r *record) bool { return r.ID.NetNS != netns })
 }
 
-func (p *pairing) best(local, remote netip.AddrPort, fits func(*record) bool) (best *record) {
+func (x *index) best(local, remote netip.AddrPort, fits func(*record) bool) (best *record) {
 	if !whole(local) || !whole(remote) {
 		return nil
 	}
+	p := &x.pairs
 	hash, mask := p.hash(local, remote), len(p.slots)-1
-	for i := int(hash >> p.shift); p.slots[i].record != nil; i = (i + 1) & mask {
+	for i := int(hash >> p.shift); p.slots[i].seat != 0; i = (i + 1) & mask {
 		s := &p.slots[i]
-		if s.hash != hash || s.record.Local != local || s.record.Remote != remote || !fits(s.record) {
+		if s.hash != hash {
 			continue
 		}
-		if r := s.record; best == nil || best.dead && (!r.dead || r.Closed > best.Closed) {
+		r := x.record(s.seat)
+		if r.Local != local || r.Remote != remote || !fits(r) {
+			continue
+		}
+		if best == nil || best.dead && (!r.dead || r.Closed > best.Closed) {
 			best = r
 		}
 	}

@@ -14,13 +14,14 @@ func TestPairing_AsASearchedList(t *testing.T) {
 	end := func() netip.AddrPort {
 		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(1 + random.IntN(3))}), uint16(1+random.IntN(12)))
 	}
-	p := newPairing()
+	var x index
+	x.init(&Options{Remember: 1})
 	var all []*record
 	closed := event.Time(0)
 	for step := range 20_000 {
 		switch n := random.IntN(10); {
 		case n < 5 || len(all) == 0:
-			r := &record{}
+			r := x.seat()
 			r.ID = event.ID{NetNS: uint32(1 + random.IntN(2)), Cookie: uint64(step + 1)}
 			r.Local, r.Remote = end(), end()
 			if n == 0 {
@@ -28,19 +29,20 @@ func TestPairing_AsASearchedList(t *testing.T) {
 				r.dead, r.Closed = true, closed
 			}
 			all = append(all, r)
-			p.add(r)
+			x.pair(r)
 		case n < 9:
 			i := random.IntN(len(all))
-			p.remove(all[i])
+			x.unpair(all[i])
+			x.release(all[i])
 			all[i] = all[len(all)-1]
 			all = all[:len(all)-1]
 		}
 		local, remote, netns := end(), end(), uint32(1+random.IntN(2))
-		check(t, "own", all, p.own(netns, local, remote), func(r *record) bool {
+		check(t, "own", all, x.own(netns, local, remote), func(r *record) bool {
 			return r.ID.NetNS == netns && r.Local == local && r.Remote == remote
 		})
-		if p.count != len(all) {
-			t.Fatalf("%d entries, want %d", p.count, len(all))
+		if x.pairs.count != len(all) {
+			t.Fatalf("%d entries, want %d", x.pairs.count, len(all))
 		}
 	}
 }
@@ -65,12 +67,13 @@ func check(t *testing.T, what string, all []*record, got *record, fits func(*rec
 }
 
 func TestPairing_Peer(t *testing.T) {
-	p := newPairing()
+	var x index
+	x.init(&Options{Remember: 1})
 	at := func(netns uint32, cookie uint64, local, remote string) *record {
-		r := &record{}
+		r := x.seat()
 		r.ID = event.ID{NetNS: netns, Cookie: cookie}
 		r.Local, r.Remote = netip.MustParseAddrPort(local), netip.MustParseAddrPort(remote)
-		p.add(r)
+		x.pair(r)
 		return r
 	}
 	client := at(1, 1, "10.0.0.1:4000", "10.0.0.2:80")
@@ -79,16 +82,16 @@ func TestPairing_Peer(t *testing.T) {
 	at(2, 4, "[::1]:80", "[::1]:4000")
 	self := at(1, 5, "10.0.0.9:7", "10.0.0.9:7")
 	for _, tt := range []struct{ of, want *record }{{client, server}, {server, client}, {self, nil}} {
-		if got := p.peer(tt.of.ID.NetNS, tt.of.Local, tt.of.Remote); got != tt.want {
+		if got := x.peer(tt.of.ID.NetNS, tt.of.Local, tt.of.Remote); got != tt.want {
 			t.Errorf("the peer of %x is %v, want %v", tt.of.ID.Cookie, got, tt.want)
 		}
 	}
 	loop := netip.MustParseAddrPort
-	if got := p.peer(1, loop("[::1]:4000"), loop("[::1]:80")); got != nil {
+	if got := x.peer(1, loop("[::1]:4000"), loop("[::1]:80")); got != nil {
 		t.Errorf("a loopback address of another namespace is %v", got.ID)
 	}
 	near := at(1, 6, "10.0.0.2:80", "10.0.0.1:4000")
-	if got := p.peer(1, client.Local, client.Remote); got != near {
+	if got := x.peer(1, client.Local, client.Remote); got != near {
 		t.Errorf("the peer is %v, want the one in the same namespace", got)
 	}
 }

@@ -66,8 +66,13 @@ func (t *Tracker) correct(r *record, ev *event.Event, at event.Time) {
 // swept handles the end of a sweep: what it has not found, and the one before
 // had not either, is gone, and was when it was first missed.
 func (t *Tracker) swept(ev *event.Event) {
-	for r := t.index.oldest; r != nil; {
-		next := r.newer
+	for seat := t.index.oldest; seat != 0; {
+		next := t.index.seats.at(seat).newer
+		if t.index.sweptAsleep(seat, ev) {
+			seat = next
+			continue
+		}
+		r := t.index.record(seat)
 		switch {
 		case r.ID.NetNS != ev.ID.NetNS:
 		case r.seen:
@@ -80,6 +85,6 @@ func (t *Tracker) swept(ev *event.Event) {
 			t.stats.Vanished++
 			t.vanish(r, r.missed)
 		}
-		r = next
+		seat = next
 	}
 }

@@ -7,9 +7,9 @@ import (
 	"github.com/tcptrace/tcptrace/internal/event"
 )
 
-// A table maps the identities of connections to their records. It is what
-// Handle spends most of its time in, and does what it needs in one cache miss:
-// open addressing with linear probing, at most three quarters full. It is
+// A table maps the identities of connections to the numbers of their seats. It is
+// what Handle spends most of its time in, and does what it needs in one cache
+// miss: open addressing with linear probing, at most three quarters full. It is
 // never ranged over, so its seed does not show in what the tracker emits.
 type table struct {
 	slots []slot // a power of two of them
@@ -20,9 +20,11 @@ type table struct {
 
 type slot struct {
 	cookie uint64
-	record *record // nil: the slot is free
 	netns  uint32
+	seat   uint32 // 0: the slot is free
 }
+
+func (s *slot) is(id event.ID) bool { return s.cookie == id.Cookie && s.netns == id.NetNS }
 
 const minSlots = 64
 
@@ -40,38 +42,38 @@ func (t *table) home(id event.ID) int {
 	return int((hi ^ lo) * 0x9e3779b97f4a7c15 >> t.shift)
 }
 
-// get returns the record of id, or nil.
-func (t *table) get(id event.ID) *record {
+// get returns the seat of id, or 0.
+func (t *table) get(id event.ID) uint32 {
 	for i := t.home(id); ; i = (i + 1) & (len(t.slots) - 1) {
 		s := &t.slots[i]
-		if s.cookie == id.Cookie && s.netns == id.NetNS || s.record == nil {
-			return s.record
+		if s.seat == 0 || s.is(id) {
+			return s.seat
 		}
 	}
 }
 
-// put makes r the record of r.ID, in place of any other.
-func (t *table) put(r *record) {
+// put makes seat that of id, in place of any other.
+func (t *table) put(id event.ID, seat uint32) {
 	if (t.count+1)*4 > len(t.slots)*3 {
 		t.grow()
 	}
-	i := t.home(r.ID)
-	for t.slots[i].record != nil && t.slots[i].record.ID != r.ID {
+	i := t.home(id)
+	for t.slots[i].seat != 0 && !t.slots[i].is(id) {
 		i = (i + 1) & (len(t.slots) - 1)
 	}
-	if t.slots[i].record == nil {
+	if t.slots[i].seat == 0 {
 		t.count++
 	}
-	t.slots[i] = slot{r.ID.Cookie, r, r.ID.NetNS}
+	t.slots[i] = slot{id.Cookie, id.NetNS, seat}
 }
 
-// remove removes r, if it is still the record of r.ID. What comes behind it
-// moves up, so that each search still ends at the first free slot.
-func (t *table) remove(r *record) {
+// remove removes id, if seat is still its. What comes behind it moves up, so that
+// each search still ends at the first free slot.
+func (t *table) remove(id event.ID, seat uint32) {
 	mask := len(t.slots) - 1
-	i := t.home(r.ID)
-	for ; t.slots[i].record != r; i = (i + 1) & mask {
-		if t.slots[i].record == nil {
+	i := t.home(id)
+	for ; t.slots[i].seat != seat; i = (i + 1) & mask {
+		if t.slots[i].seat == 0 {
 			return
 		}
 	}
@@ -79,7 +81,7 @@ func (t *table) remove(r *record) {
 	for j := i; ; {
 		j = (j + 1) & mask
 		s := &t.slots[j]
-		if s.record == nil {
+		if s.seat == 0 {
 			break
 		}
 		home := t.home(event.ID{NetNS: s.netns, Cookie: s.cookie})
@@ -97,8 +99,8 @@ func (t *table) grow() {
 	t.shift--
 	t.count = 0
 	for i := range old {
-		if old[i].record != nil {
-			t.put(old[i].record)
+		if s := &old[i]; s.seat != 0 {
+			t.put(event.ID{NetNS: s.netns, Cookie: s.cookie}, s.seat)
 		}
 	}
 }

@@ -9,7 +9,7 @@ import (
 // The table does what a map does, through growth, collisions and removals.
 func TestTable_IsAMap(t *testing.T) {
 	tab := newTable()
-	want := map[event.ID]*record{}
+	want := map[event.ID]uint32{}
 	state := uint64(88172645463325252)
 	for step := range 300_000 {
 		state ^= state << 13
@@ -19,26 +19,25 @@ func TestTable_IsAMap(t *testing.T) {
 		id := event.ID{NetNS: uint32(state>>60) & 1, Cookie: (state>>8)%span + 1}
 		switch state >> 4 & 3 {
 		case 0, 1:
-			r := &record{Connection: Connection{ID: id}}
-			tab.put(r)
-			want[id] = r
+			tab.put(id, uint32(step+1))
+			want[id] = uint32(step + 1)
 		case 2:
-			if r := want[id]; r != nil {
-				tab.remove(r)
+			if seat := want[id]; seat != 0 {
+				tab.remove(id, seat)
 				delete(want, id)
 			}
 		case 3:
-			tab.remove(&record{Connection: Connection{ID: id}}) // another of the same identity
+			tab.remove(id, 1<<30) // another of the same identity
 		}
 		if got := tab.get(id); got != want[id] {
-			t.Fatalf("step %d: %v is %p, want %p", step, id, got, want[id])
+			t.Fatalf("step %d: %v is %d, want %d", step, id, got, want[id])
 		}
 		if tab.count != len(want) {
 			t.Fatalf("step %d: %d counted, want %d", step, tab.count, len(want))
 		}
 	}
-	for id, r := range want {
-		if tab.get(id) != r {
+	for id, seat := range want {
+		if tab.get(id) != seat {
 			t.Errorf("%v is not found", id)
 		}
 	}
@@ -52,12 +51,12 @@ func TestTable_SpreadsCookies(t *testing.T) {
 	for range 20 { // seeds
 		tab := newTable()
 		for cookie := range uint64(48_000) {
-			tab.put(&record{Connection: Connection{ID: event.ID{NetNS: 4026531840, Cookie: cookie + 1}}})
+			tab.put(event.ID{NetNS: 4026531840, Cookie: cookie + 1}, uint32(cookie)+1)
 		}
 		total, worst := 0, 0
 		for i, s := range tab.slots {
-			if s.record != nil {
-				far := (i - tab.home(s.record.ID)) & (len(tab.slots) - 1)
+			if s.seat != 0 {
+				far := (i - tab.home(event.ID{NetNS: s.netns, Cookie: s.cookie})) & (len(tab.slots) - 1)
 				total += far
 				worst = max(worst, far)
 			}

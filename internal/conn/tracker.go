@@ -74,6 +74,7 @@ type Tracker struct {
 
 	emit   Handler // of the call under way
 	change Change
+	busy   bool // an event is being handled: no record may go to sleep
 }
 
 // New returns a Tracker that knows no connection.
@@ -96,10 +97,19 @@ func New(options Options) *Tracker {
 // Handle takes in one event, and calls emit with each change that it means.
 // Events should come in order of Time; small inversions do no harm.
 func (t *Tracker) Handle(ev *event.Event, emit Handler) {
-	t.emit = emit
+	t.emit, t.busy = emit, true
 	t.handle(ev)
 	if len(t.unwanted) > 0 {
 		t.forget()
+	}
+	t.busy = false
+	t.doze()
+}
+
+// doze lets records sleep, where more are awake than need to be.
+func (t *Tracker) doze() {
+	if !t.busy && t.index.crowdAwake() {
+		t.index.doze()
 	}
 }
 
@@ -176,9 +186,10 @@ func (t *Tracker) handle(ev *event.Event) {
 // what waited for a moment only. A live source that may fall silent calls it
 // from time to time; it does not change what is emitted, nor the order of it.
 func (t *Tracker) Advance(now event.Time, emit Handler) {
-	t.emit = emit
+	t.emit, t.busy = emit, true
 	t.settleBefore(now)
 	t.forget()
+	t.busy = false
 }
 
 // Finish ends the trace at now: it emits all that waited, and Ended, with
@@ -186,28 +197,32 @@ func (t *Tracker) Advance(now event.Time, emit Handler) {
 // began, if there was always room enough.
 // The Tracker then knows no connection and may be used again.
 func (t *Tracker) Finish(now event.Time, emit Handler) {
-	t.emit = emit
+	t.emit, t.busy = emit, true
 	t.now = max(t.now, now)
 	t.settleBefore(now)
 	t.settleAll()
-	for r := t.index.oldest; r != nil; r = t.index.oldest {
+	for t.index.oldest != 0 {
+		r := t.index.record(t.index.oldest)
 		t.release(r)
 		t.markLost(r, t.now)
 		t.over(r, now, false)
 	}
 	t.index.forgetAll()
 	t.unwanted = nil
+	t.busy = false
 }
 
 // Open yields the sockets followed now, listeners included, in the order that
 // Finish has. They must not be kept, and the Tracker not be called,
 // while it runs.
 func (t *Tracker) Open(yield func(*Connection) bool) {
-	for r := t.index.oldest; r != nil; r = r.newer {
+	for seat := t.index.oldest; seat != 0; seat = t.index.seats.at(seat).newer {
+		r := t.index.record(seat)
 		t.markLost(r, t.now)
 		if !yield(&r.Connection) {
 			return
 		}
+		t.doze()
 	}
 }
 

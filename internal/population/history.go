@@ -24,10 +24,10 @@ const settled = 5 * time.Second
 type History struct {
 	begin   event.Time
 	every   time.Duration
-	steps   []Counts                       // what each interval adds to the one before it
-	states  map[*conn.Connection]tcp.State // of what is counted
-	left    []left                         // to be taken off if the trace goes on
-	lossy   bool                           // events were lost
+	steps   []Counts             // what each interval adds to the one before it
+	states  map[uint32]tcp.State // of what is counted, by Connection.Number
+	left    []left               // to be taken off if the trace goes on
+	lossy   bool                 // events were lost
 	started bool
 }
 
@@ -47,7 +47,7 @@ const (
 func NewHistory(instants int) *History {
 	return &History{
 		every: firstEvery, steps: make([]Counts, 1, max(instants, leastSteps)),
-		states: map[*conn.Connection]tcp.State{},
+		states: map[uint32]tcp.State{},
 	}
 }
 
@@ -76,16 +76,16 @@ func (h *History) Show(c *conn.Change) {
 		return
 	}
 	now := c.New
-	old, counted := h.states[c.Conn]
+	old, counted := h.states[c.Conn.Number]
 	if !counted {
 		old = h.before(c)
 	}
 	h.add(c.Time, old, -1)
 	h.add(c.Time, now, 1)
 	if now == tcp.Close {
-		delete(h.states, c.Conn)
+		delete(h.states, c.Conn.Number)
 	} else {
-		h.states[c.Conn] = now
+		h.states[c.Conn.Number] = now
 	}
 }
 
@@ -110,11 +110,11 @@ func (h *History) before(c *conn.Change) tcp.State {
 }
 
 func (h *History) end(c *conn.Change) {
-	state, counted := h.states[c.Conn]
+	state, counted := h.states[c.Conn.Number]
 	if !counted {
 		return
 	}
-	delete(h.states, c.Conn)
+	delete(h.states, c.Conn.Number)
 	if c.Conn.Closed == 0 {
 		h.left = append(h.left, left{state, c.Time})
 		return

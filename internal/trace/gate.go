@@ -24,9 +24,9 @@ type gate struct {
 	pass   conn.Handler
 	sparse bool // see Options.Sparse
 
-	waiting map[*conn.Connection]*queue
-	order   list.List // of *queue, the longest waiting first
-	total   int       // changes in waiting
+	waiting map[uint32]*queue // by Connection.Number
+	order   list.List         // of *queue, the longest waiting first
+	total   int               // changes in waiting
 
 	unjudged  uint64 // see Summary
 	overflown uint64
@@ -34,13 +34,13 @@ type gate struct {
 
 // A queue holds the changes of one connection, in order.
 type queue struct {
-	conn  *conn.Connection
-	held  []held
-	place *list.Element // in gate.order
+	number uint32 // of the connection
+	held   []held
+	place  *list.Element // in gate.order
 }
 
-// A held change has lost its Conn's state of that moment, which no record
-// shows but an end's, and ends are never held.
+// A held change has lost its Conn, and gets it as it then is: no record shows
+// its state of this moment but an end's, and ends are never held.
 type held struct {
 	change conn.Change
 	event  event.Event
@@ -61,7 +61,7 @@ func (g *gate) judge(c *conn.Change) {
 
 // learn judges what waits for a connection of which more is known now.
 func (g *gate) learn(c *conn.Change) {
-	if g.waiting[c.Conn] == nil {
+	if g.queue(c.Conn) == nil {
 		return
 	}
 	switch g.verdict(c) {
@@ -108,7 +108,7 @@ func (g *gate) end(c *conn.Change, wanted bool) {
 			g.pass(c)
 		}
 	case filter.Undecided:
-		if (wanted || g.waiting[c.Conn] != nil) && !(g.sparse && onlyEnds(c.Conn)) {
+		if (wanted || g.queue(c.Conn) != nil) && !(g.sparse && onlyEnds(c.Conn)) {
 			g.unjudged++
 		}
 	}
@@ -124,7 +124,7 @@ func onlyEnds(c *conn.Connection) bool {
 // hold keeps a copy of c, unless it comes after its connection's end. What does
 // not fit is counted.
 func (g *gate) hold(c *conn.Change) {
-	q := g.waiting[c.Conn]
+	q := g.queue(c.Conn)
 	if q == nil {
 		if c.Conn.Closed != 0 {
 			return
@@ -137,11 +137,12 @@ func (g *gate) hold(c *conn.Change) {
 	}
 	if g.total >= heldTotal {
 		g.dropOldest()
-		if q = g.waiting[c.Conn]; q == nil {
+		if q = g.queue(c.Conn); q == nil {
 			q = g.enqueue(c.Conn)
 		}
 	}
 	h := held{change: *c}
+	h.change.Conn = nil
 	if c.Event != nil {
 		h.event = *c.Event
 	}
@@ -154,12 +155,20 @@ func (g *gate) hold(c *conn.Change) {
 
 func (g *gate) enqueue(c *conn.Connection) *queue {
 	if g.waiting == nil {
-		g.waiting = map[*conn.Connection]*queue{}
+		g.waiting = map[uint32]*queue{}
 	}
-	q := &queue{conn: c}
+	q := &queue{number: c.Number}
 	q.place = g.order.PushBack(q)
-	g.waiting[c] = q
+	g.waiting[c.Number] = q
 	return q
+}
+
+// queue returns what waits for a connection, or nil.
+func (g *gate) queue(c *conn.Connection) *queue {
+	if c == nil || len(g.waiting) == 0 {
+		return nil
+	}
+	return g.waiting[c.Number]
 }
 
 // dropOldest makes room: whose process has not become known for longest is
@@ -167,19 +176,20 @@ func (g *gate) enqueue(c *conn.Connection) *queue {
 func (g *gate) dropOldest() {
 	q := g.order.Front().Value.(*queue)
 	g.overflown += uint64(len(q.held))
-	g.drop(q.conn)
+	g.remove(q)
 }
 
 // release passes on what waits for a connection that is now known to be
 // wanted.
 func (g *gate) release(c *conn.Connection) {
-	q := g.waiting[c]
+	q := g.queue(c)
 	if q == nil {
 		return
 	}
 	g.drop(c)
 	for i := range q.held {
 		h := &q.held[i]
+		h.change.Conn = c
 		if h.change.Event != nil {
 			h.change.Event = &h.event
 		}
@@ -189,11 +199,13 @@ func (g *gate) release(c *conn.Connection) {
 
 // drop forgets what waits for a connection.
 func (g *gate) drop(c *conn.Connection) {
-	q := g.waiting[c]
-	if q == nil {
-		return
+	if q := g.queue(c); q != nil {
+		g.remove(q)
 	}
+}
+
+func (g *gate) remove(q *queue) {
 	g.total -= len(q.held)
 	g.order.Remove(q.place)
-	delete(g.waiting, c)
+	delete(g.waiting, q.number)
 }
