@@ -25,6 +25,7 @@ static __always_inline bool is_one_more(const struct tt_head *head)
 	if (!own || head->old_state == TCP_SYN_SENT || (own->tokens && !has_counted(own)))
 		return false;
 	__sync_fetch_and_add(&own->counts.timeouts, 1);
+	count_untold();
 	return true;
 }
 

@@ -130,6 +130,7 @@ static __always_inline bool is_drop_flood(const struct tt_drop *drop)
 	}
 	s->filled_ns = drop->head.time_ns;
 	__sync_fetch_and_add(&s->counts.events, 1);
+	count_untold();
 	return true;
 }
 
@@ -143,8 +144,10 @@ static __always_inline void tell_drops(struct tt_storm *s, const struct tt_storm
 	if (key->whose && !tracing_is_over && now - s->head.time_ns < TT_IDLE_NS)
 		return;
 	out = reserve(&s->head, sizeof(*out));
-	if (!out)
-		return; // it is told later
+	if (!out) {
+		count_untold(); // it is told later
+		return;
+	}
 	s->head.time_ns = now;
 	out->head.time_ns = now;
 	out->seq = 0;

@@ -8,9 +8,9 @@
 
 static __always_inline struct tt_tally *this_tally(void)
 {
-	__u32 zero = 0;
+	__u32 cpu = bpf_get_smp_processor_id();
 
-	return bpf_map_lookup_elem(&tallies, &zero);
+	return bpf_map_lookup_elem(&tallies, &cpu);
 }
 
 // A softirq may count between the two halves of a plain increment.
@@ -28,6 +28,15 @@ static __always_inline void count_lost(enum tt_kind kind)
 		return;
 	add_one(&tally->sent[kind]);
 	add_one(&tally->lost[kind]);
+}
+
+// Something is in the map of storms that has not been told.
+static __always_inline void count_untold(void)
+{
+	struct tt_tally *tally = this_tally();
+
+	if (tally)
+		add_one(&tally->counted);
 }
 
 // Returns room for a record of size bytes whose head is a copy of head, or

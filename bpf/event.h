@@ -12,7 +12,8 @@
 #include "kernel.h"
 
 enum tt_kind {
-	TT_STATE = 1,	      // struct tt_transition; out of SYN_SENT and SYN_RECV struct tt_handshake
+	TT_STATE = 1,	      // out of SYN_SENT and SYN_RECV struct tt_handshake; else, with
+			      // TT_F_PROCESS, struct tt_transition; else struct tt_head
 	TT_BOUND,	      // struct tt_head
 	TT_REQUEST_BEGIN,     // struct tt_head
 	TT_REQUEST_END,	      // struct tt_request_end
@@ -32,6 +33,7 @@ enum tt_kind {
 	TT_FAILED,	      // struct tt_failed
 	TT_RETRANSMIT_MORE,   // struct tt_storm_told
 	TT_RESET_MORE,	      // struct tt_storm_told
+	TT_CLOSED,	      // struct tt_totals: TT_TOTALS, and TT_STATE to CLOSE by no process
 	TT_NUM_KINDS = 32, // room to spare: a mask keeps an index in bounds
 };
 
@@ -239,10 +241,14 @@ struct tt_tally {
 	__u64 sent[TT_NUM_KINDS];
 	__u64 lost[TT_NUM_KINDS];
 	__u64 shed[TT_NUM_KINDS];
-	// Transitions made by system calls: those that tt_set_state was run for,
-	// and those that tt_set_state_bh saw. See state.h.
-	__u64 by_call;
+	// Transitions made by system calls: those that tt_set_state_bh saw, and
+	// those that tt_set_state was run for. See state.h.
 	__u64 by_call_seen;
+	__u64 by_call;
+	// What was counted in a storm rather than told: while this grows there is
+	// something to find in the map of storms.
+	__u64 counted;
+	__u64 pad[5];
 };
 
 _Static_assert(sizeof(struct tt_head) == 64, "one cache line");
@@ -259,6 +265,7 @@ _Static_assert(sizeof(struct tt_failed) == 104, "layout");
 _Static_assert(sizeof(struct tt_storm_told) == 120, "layout");
 _Static_assert(sizeof(struct tt_drop) == 88, "layout");
 _Static_assert(sizeof(struct tt_queue) == 80, "layout");
+_Static_assert(sizeof(struct tt_tally) % 64 == 0, "no two CPUs write to one cache line");
 
 // Nothing else names these types in a map, so that clang would leave them out
 // of BTF, from which bpf2go reads them.

@@ -10,9 +10,11 @@ struct {
 	__uint(max_entries, 8 << 20);
 } events SEC(".maps");
 
-// One tally per CPU. Written by emit.h, read by user space at every poll.
+// One tally for each CPU, sized by user space. Written by emit.h; user space has
+// it in its memory and reads it at every poll.
 struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct tt_tally);

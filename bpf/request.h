@@ -173,6 +173,7 @@ static __always_inline bool synack_is_told_apart(const struct tt_head *head,
 	if (!s)
 		return true;
 	__sync_fetch_and_add(&s->counts.events, 1);
+	count_untold();
 	__sync_fetch_and_add(&s->counts.segments[TT_CLASS_SYNACK], 1);
 	if (head->flags & TT_F_TIMEOUT)
 		__sync_fetch_and_add(&s->counts.timeouts, 1);

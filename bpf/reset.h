@@ -159,6 +159,7 @@ static __always_inline bool is_flood(const struct tt_reset *reset)
 	s->head.netns = key.netns;
 	s->head.old_state = key.state;
 	__sync_fetch_and_add(&s->counts.events, 1);
+	count_untold();
 	return true;
 }
 

@@ -45,16 +45,14 @@ static __always_inline __u8 counted_fins(__u8 state, const struct sock *sk,
 	return flags;
 }
 
-static __noinline void emit_totals(const struct tt_head *closing, const struct sock *sk,
+// head is the record's, all but the counted FINs.
+static __noinline void emit_totals(struct tt_head *head, const struct sock *sk,
 				   const struct tcp_sock *tp)
 {
-	struct tt_head head = *closing;
 	struct tt_totals *totals;
 
-	head.kind = TT_TOTALS;
-	head.err = 0;
-	head.flags = counted_fins(head.old_state, sk, tp);
-	totals = reserve(&head, sizeof(*totals));
+	head->flags |= counted_fins(head->old_state, sk, tp);
+	totals = reserve(head, sizeof(*totals));
 	if (!totals)
 		return;
 	totals->bytes_sent = peek(tp, bytes_sent);
@@ -157,6 +155,11 @@ static __always_inline void read_isn(struct tt_isn *isn, __u8 state, const struc
 	isn->received = peek(tp, rcv_nxt) - (__u32)peek(tp, bytes_received) - 1;
 }
 
+static __always_inline bool ends_handshake(const struct tt_head *head)
+{
+	return head->old_state == TCP_SYN_SENT || head->old_state == TCP_SYN_RECV;
+}
+
 static __always_inline void emit_handshake(struct tt_head *head, const struct tcp_sock *tp,
 					   bool process)
 {
@@ -174,15 +177,44 @@ static __always_inline void emit_transition(struct tt_head *head, const struct t
 {
 	struct tt_transition *transition;
 
-	if (head->old_state == TCP_SYN_SENT || head->old_state == TCP_SYN_RECV) {
+	if (ends_handshake(head)) {
 		emit_handshake(head, tp, process);
+		return;
+	}
+	if (!process) {
+		emit_head(head);
 		return;
 	}
 	transition = reserve(head, sizeof(*transition));
 	if (!transition)
 		return;
-	fill_transition(transition, process);
+	read_task(&transition->task);
 	submit(transition);
+}
+
+// A connection's socket is closed: by a packet or a timer, as a rule, of which one
+// record tells all. For a process, or what a handshake adds, it has no room.
+static __always_inline void emit_closing(struct tt_head *head, const struct sock *sk,
+					 const struct tcp_sock *tp, bool process)
+{
+	__u8 flags = head->flags;
+	__u16 err = head->err;
+
+	if (peek(tp, total_retrans))
+		end_storm(head);
+	if (!process && !ends_handshake(head)) {
+		head->kind = TT_CLOSED;
+		emit_totals(head, sk, tp);
+		return;
+	}
+	head->kind = TT_TOTALS;
+	head->flags = 0;
+	head->err = 0;
+	emit_totals(head, sk, tp);
+	head->kind = TT_STATE;
+	head->flags = flags;
+	head->err = err;
+	emit_transition(head, tp, process);
 }
 
 // process: a system call, which owns the socket, makes the transition.
@@ -233,13 +265,12 @@ static __always_inline int state_changed(const struct sock *sk, int old, int new
 	}
 	if (!news && !(listens ? owner_selected(head.cookie) : is_told_of(&head)))
 		return 0;
-	if (new == TCP_CLOSE && old != TCP_LISTEN && head.cause != TT_CAUSE_TWIN) {
-		if (peek(tp, total_retrans))
-			end_storm(&head);
-		emit_totals(&head, sk, tp);
-	}
 	if (new == TCP_CLOSE && head.cause != TT_CAUSE_TWIN)
 		forget_stack(head.cookie);
+	if (new == TCP_CLOSE && old != TCP_LISTEN && head.cause != TT_CAUSE_TWIN) {
+		emit_closing(&head, sk, tp, process);
+		return 0;
+	}
 	if (old == TCP_SYN_RECV && new == TCP_ESTABLISHED)
 		mark_unowned((struct sock *)sk);
 	if (new == TCP_LISTEN)

@@ -176,8 +176,10 @@ static __always_inline void tell_storm(struct tt_storm *s, const struct tt_storm
 {
 	struct tt_storm_told *out = reserve(&s->head, sizeof(*out));
 
-	if (!out)
-		return; // it is told later
+	if (!out) {
+		count_untold(); // it is told later
+		return;
+	}
 	out->head.time_ns = bpf_ktime_get_ns();
 	out->reason = key->reason;
 	out->pad[0] = 0;

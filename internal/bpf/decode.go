@@ -1,6 +1,7 @@
 package bpf
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -66,6 +67,7 @@ var kinds = [TcptraceTtKindTT_NUM_KINDS]event.Kind{
 	TcptraceTtKindTT_FAILED:            event.Failed,
 	TcptraceTtKindTT_RETRANSMIT_MORE:   event.RetransmitMore,
 	TcptraceTtKindTT_RESET_MORE:        event.ResetMore,
+	TcptraceTtKindTT_CLOSED:            event.State, // and Totals: see HasTotals
 }
 
 // EventKind returns the domain's kind for the kernel side's, or 0.
@@ -74,6 +76,36 @@ func EventKind(kind int) event.Kind {
 		return 0
 	}
 	return kinds[kind]
+}
+
+// TimeOf returns the time of a record.
+func TimeOf(raw []byte) (event.Time, error) {
+	if len(raw) < int(unsafe.Sizeof(TcptraceTtHead{})) {
+		return 0, fmt.Errorf("record of %d bytes is shorter than its head", len(raw))
+	}
+	return event.Time(binary.LittleEndian.Uint64(raw[unsafe.Offsetof(TcptraceTtHead{}.TimeNs):])), nil
+}
+
+// HasTotals reports whether the record, which is not shorter than its head, holds
+// an event Totals, by DecodeTotals, and after it the one that Decode returns.
+func HasTotals(raw []byte) bool {
+	return raw[unsafe.Offsetof(TcptraceTtHead{}.Kind)] == uint8(TcptraceTtKindTT_CLOSED)
+}
+
+// DecodeTotals overwrites ev with the first event of such a record. It returns an
+// error for bytes that the kernel side does not write.
+func (d *Decoder) DecodeTotals(raw []byte, ev *event.Event) error {
+	var body TcptraceTtTotals
+	if !read(raw, &body) {
+		return fmt.Errorf("%v record of %d bytes is too short", event.Totals, len(raw))
+	}
+	*ev = event.Event{Kind: event.Totals}
+	if err := decodeHead(&body.Head, ev); err != nil {
+		return err
+	}
+	ev.Err, ev.WithoutRequest = 0, false
+	ev.Counters = counters(&body)
+	return nil
 }
 
 // Decode overwrites ev with the event that raw, one record of the ring, holds.
@@ -139,9 +171,11 @@ func (d *Decoder) decodeBody(raw []byte, head *TcptraceTtHead, ev *event.Event) 
 	ok := true
 	switch ev.Kind {
 	case event.State, event.Used, event.Accepted:
-		var body TcptraceTtTransition
-		if ok = read(raw, &body); ok && has(head, TcptraceTtFlagTT_F_PROCESS) {
-			ev.Task = task(&body.Task)
+		if has(head, TcptraceTtFlagTT_F_PROCESS) {
+			var body TcptraceTtTransition
+			if ok = read(raw, &body); ok {
+				ev.Task = task(&body.Task)
+			}
 		}
 		if endsHandshake(ev) {
 			var body TcptraceTtHandshake

@@ -156,6 +156,41 @@ func TestDecode_ResetAndTotals(t *testing.T) {
 	totals.Head.Flags = uint8(TcptraceTtFlagTT_F_FIN_ACKED | TcptraceTtFlagTT_F_FIN_RECEIVED)
 	want.Counters.BytesAcked, want.Counters.BytesReceived = 1, 2
 	expect(t, bytesOf(totals), want)
+	if HasTotals(bytesOf(totals)) {
+		t.Error("totals alone are taken for two events")
+	}
+}
+
+// One record tells the totals and then the transition that ends the socket.
+func TestDecode_Closed(t *testing.T) {
+	record := TcptraceTtTotals{Head: headOf(TcptraceTtKindTT_CLOSED), BytesAcked: 2, SegsOut: 4}
+	record.Head.Flags = uint8(TcptraceTtFlagTT_F_FIN_ACKED | TcptraceTtFlagTT_F_NO_REQUEST)
+	record.Head.Cause = uint8(TcptraceTtCauseTT_CAUSE_TIMEOUT)
+	raw := bytesOf(record)
+	if !HasTotals(raw) {
+		t.Error("it holds no totals")
+	}
+	if at, err := TimeOf(raw); err != nil || at != event.Time(record.Head.TimeNs) {
+		t.Errorf("its time is %v, %v; want %v", at, err, record.Head.TimeNs)
+	}
+	want := eventOf(event.Totals)
+	want.Counters = event.Counters{BytesAcked: 1, SegsOut: 4}
+	var got event.Event
+	if err := testDecoder().DecodeTotals(raw, &got); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got, compareEvents); diff != "" {
+		t.Errorf("totals (-want +got):\n%s", diff)
+	}
+	want = eventOf(event.State)
+	want.WithoutRequest, want.Cause = true, event.CauseTimeout
+	expect(t, raw, want)
+	if err := testDecoder().DecodeTotals(raw[:100], &got); err == nil {
+		t.Error("a record of 100 bytes is taken for one of 104")
+	}
+	if _, err := TimeOf(raw[:63]); err == nil {
+		t.Error("a record of 63 bytes is taken for one with a head")
+	}
 }
 
 func TestDecode_Drop(t *testing.T) {
@@ -256,7 +291,7 @@ func TestDecode_RejectsWhatTheKernelSideDoesNotWrite(t *testing.T) {
 	}{
 		"empty":        {nil, "shorter than its head"},
 		"cut head":     {bytesOf(headOf(TcptraceTtKindTT_BOUND))[:63], "shorter than its head"},
-		"cut body":     {bytesOf(headOf(TcptraceTtKindTT_STATE)), "too short"},
+		"cut body":     {bytesOf(headOf(TcptraceTtKindTT_TIMEWAIT_BEGIN)), "too short"},
 		"unknown kind": {bytesOf(headOf(0)), "unknown kind 0"},
 		"family":       {bytesOf(badFamily), "unknown family 5"},
 		"state":        {bytesOf(badState), "states 12, 0"},

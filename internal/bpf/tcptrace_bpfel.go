@@ -177,6 +177,7 @@ const (
 	TcptraceTtKindTT_FAILED            TcptraceTtKind = 18
 	TcptraceTtKindTT_RETRANSMIT_MORE   TcptraceTtKind = 19
 	TcptraceTtKindTT_RESET_MORE        TcptraceTtKind = 20
+	TcptraceTtKindTT_CLOSED            TcptraceTtKind = 21
 	TcptraceTtKindTT_NUM_KINDS         TcptraceTtKind = 32
 )
 
@@ -326,8 +327,10 @@ type TcptraceTtTally struct {
 	Sent       [32]uint64
 	Lost       [32]uint64
 	Shed       [32]uint64
-	ByCall     uint64
 	ByCallSeen uint64
+	ByCall     uint64
+	Counted    uint64
+	Pad        [5]uint64
 }
 
 type TcptraceTtTask struct {

@@ -81,6 +81,11 @@ func loadHooks(k *kernel, set *hookSet, opts *Options) (*programs, error) {
 		return nil, fmt.Errorf("set the BPF programs' configuration: %w", err)
 	}
 	spec.Maps[bpf.TcptraceMapEvents].MaxEntries = uint32(opts.RingBytes)
+	cpus, err := ebpf.PossibleCPU()
+	if err != nil {
+		return nil, fmt.Errorf("count the processors: %w", err)
+	}
+	spec.Maps[bpf.TcptraceMapTallies].MaxEntries = uint32(cpus)
 	if !opts.FiltersProcesses() {
 		spec.Maps[bpf.TcptraceMapOwners].MaxEntries = 1
 	}

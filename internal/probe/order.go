@@ -11,79 +11,108 @@ import (
 // the ring, an interrupt between the two included.
 const settle = time.Millisecond
 
-// An order puts events, which come from several CPUs, in order of time. It
-// keeps the newest back until no older one can be on its way.
+// A finding is what a sweep found, as an event to be.
+type finding interface {
+	fill(ev *event.Event)
+}
+
+// A fact waits for its turn: a record of the ring, or a finding.
+type fact struct {
+	at    event.Time
+	raw   []byte
+	kept  bool // raw is a copy
+	found finding
+}
+
+// An order puts facts, which come from several CPUs, in order of time. It keeps
+// the newest back until no older one can be on its way. A record stays in the
+// ring, and is not decoded, until its turn, unless that comes later than the
+// next reading of the ring: then it is copied.
 type order struct {
-	buffer []event.Event
-	spare  []event.Event // takes the place of buffer when events are kept
-	index  []int32       // of buffer, in order of time once sorted
-	newest event.Time    // of those from the ring: what is still in it is later
-	last   event.Time    // the latest of all
+	facts  []fact
+	copies []byte     // that facts refer to
+	spare  []byte     // takes the place of copies
+	newest event.Time // of those from the ring: what is still in it is later
+	last   event.Time // the latest of all
 	sorted bool
+	mixed  bool // findings are among them, far from their places
 }
 
-// next returns room for one more event. The caller fills it and calls added or
-// merged, or leaves it.
-func (o *order) next() *event.Event {
-	n := len(o.buffer)
-	if n == cap(o.buffer) {
-		o.buffer = append(o.buffer, event.Event{})
-	}
-	o.buffer = o.buffer[:n+1]
-	ev := &o.buffer[n]
-	o.buffer = o.buffer[:n]
-	return ev
+// add takes a record of the ring, with its time.
+func (o *order) add(at event.Time, raw []byte) {
+	o.newest = max(o.newest, at)
+	o.take(fact{at: at, raw: raw})
 }
 
-// added takes the event of the last call of next, which came from the ring.
-func (o *order) added() {
-	o.newest = max(o.newest, o.take())
+// merge takes a finding: it says nothing of how far the ring has been read.
+func (o *order) merge(at event.Time, found finding) {
+	o.mixed = true
+	o.take(fact{at: at, found: found})
 }
 
-// merged takes the event of the last call of next, which came from elsewhere:
-// it says nothing of how far the ring has been read.
-func (o *order) merged() { o.take() }
-
-func (o *order) take() event.Time {
-	n := len(o.buffer)
-	o.buffer = o.buffer[:n+1]
-	o.index = append(o.index, int32(n))
-	at := o.buffer[n].Time
-	o.sorted = o.sorted && at >= o.last
-	o.last = max(o.last, at)
-	return at
+func (o *order) take(f fact) {
+	o.facts = append(o.facts, f)
+	o.sorted = o.sorted && f.at >= o.last
+	o.last = max(o.last, f.at)
 }
 
-// release hands over, in order of time, the events up to the horizon.
-func (o *order) release(horizon event.Time, handle event.Handler) {
+// release hands over, in order of time, the facts up to the horizon, and then
+// refers to the ring no more. It stops at the first error.
+func (o *order) release(horizon event.Time, tell func(*fact) error) error {
 	if !o.sorted {
-		slices.SortStableFunc(o.index, func(a, b int32) int {
-			return int(o.buffer[a].Time.Sub(o.buffer[b].Time))
-		})
+		o.sort()
 	}
 	done := 0
-	for ; done < len(o.index); done++ {
-		ev := &o.buffer[o.index[done]]
-		if ev.Time > horizon {
-			break
+	for ; done < len(o.facts) && o.facts[done].at <= horizon; done++ {
+		if err := tell(&o.facts[done]); err != nil {
+			return err
 		}
-		handle(ev)
 	}
-	o.sorted = true
-	if done > 0 {
-		o.keep(o.index[done:])
-	}
+	o.keep(done)
+	return nil
 }
 
-// keep leaves only the events that left names, in their order.
-func (o *order) keep(left []int32) {
-	o.spare = o.spare[:0]
-	for _, at := range left {
-		o.spare = append(o.spare, o.buffer[at])
+// sort sorts the facts; those of one time stay in their order. What CPUs wrote
+// side by side is almost in order, for which inserting is the fastest.
+func (o *order) sort() {
+	const shifts = 16 // for each fact, that are worth it
+	left := shifts * len(o.facts)
+	for i := 1; i < len(o.facts) && !o.mixed; i++ {
+		f, to := o.facts[i], i
+		for ; to > 0 && o.facts[to-1].at > f.at; to-- {
+			o.facts[to] = o.facts[to-1]
+			left--
+		}
+		o.facts[to] = f
+		o.mixed = left < 0
 	}
-	o.buffer, o.spare = o.spare, o.buffer
-	o.index = o.index[:0]
-	for i := range o.buffer {
-		o.index = append(o.index, int32(i))
+	if o.mixed {
+		slices.SortStableFunc(o.facts, func(a, b fact) int { return int(a.at.Sub(b.at)) })
 	}
+	o.sorted, o.mixed = true, false
+}
+
+// keep forgets the first facts, which are done, and copies what the others have
+// in the ring.
+func (o *order) keep(done int) {
+	copies := o.copies
+	if done > 0 {
+		copies = o.spare[:0]
+		left := copy(o.facts, o.facts[done:])
+		clear(o.facts[left:])
+		o.facts = o.facts[:left]
+	}
+	for i := range o.facts {
+		f := &o.facts[i]
+		if f.found != nil || f.kept && done == 0 {
+			continue
+		}
+		start := len(copies)
+		copies = append(copies, f.raw...) // where that moves them, older slices stay valid
+		f.raw, f.kept = copies[start:], true
+	}
+	if done > 0 {
+		o.spare = o.copies
+	}
+	o.copies = copies
 }

@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"errors"
 	"math/rand"
 	"slices"
 	"testing"
@@ -8,19 +9,22 @@ import (
 	"github.com/tcptrace/tcptrace/internal/event"
 )
 
-// feed adds events whose Time is given and whose ID tells them apart.
+// feed adds records whose times are given and that hold their number.
 func feed(o *order, times ...event.Time) {
 	for i, at := range times {
-		ev := o.next()
-		*ev = event.Event{Kind: event.State, Time: at, ID: event.ID{Cookie: uint64(i)}}
-		o.added()
+		o.add(at, []byte{byte(i)})
 	}
 }
 
 func collect(o *order, horizon event.Time) (times []event.Time) {
-	o.release(horizon, func(ev *event.Event) { times = append(times, ev.Time) })
+	_ = o.release(horizon, func(f *fact) error { times = append(times, f.at); return nil })
 	return times
 }
+
+// A sight is a finding that is none.
+type sight struct{}
+
+func (sight) fill(*event.Event) {}
 
 func TestOrder_SortsAcrossCPUsAndKeepsTheNewestBack(t *testing.T) {
 	var o order
@@ -40,10 +44,10 @@ func TestOrder_SortsAcrossCPUsAndKeepsTheNewestBack(t *testing.T) {
 func TestOrder_EqualTimesKeepTheRingsOrder(t *testing.T) {
 	var o order
 	feed(&o, 5, 7, 5, 5)
-	var cookies []uint64
-	o.release(10, func(ev *event.Event) { cookies = append(cookies, ev.ID.Cookie) })
-	if want := []uint64{0, 2, 3, 1}; !slices.Equal(cookies, want) {
-		t.Errorf("got %v, want %v", cookies, want)
+	var numbers []byte
+	_ = o.release(10, func(f *fact) error { numbers = append(numbers, f.raw...); return nil })
+	if want := []byte{0, 2, 3, 1}; !slices.Equal(numbers, want) {
+		t.Errorf("got %v, want %v", numbers, want)
 	}
 }
 
@@ -52,8 +56,7 @@ func TestOrder_EqualTimesKeepTheRingsOrder(t *testing.T) {
 func TestOrder_ASweepDoesNotMoveTheRingsHorizon(t *testing.T) {
 	var o order
 	merge := func(at event.Time) {
-		*o.next() = event.Event{Kind: event.Seen, Time: at}
-		o.merged()
+		o.merge(at, sight{})
 	}
 	feed(&o, 10, 20)
 	merge(15)
@@ -70,13 +73,42 @@ func TestOrder_ASweepDoesNotMoveTheRingsHorizon(t *testing.T) {
 	}
 }
 
-func TestOrder_ALeftEventIsForgotten(t *testing.T) {
+// What is kept back is read again after the kernel has written over its place in
+// the ring, however often it is kept.
+func TestOrder_KeepsRecordsThatTheRingHasNoMore(t *testing.T) {
 	var o order
-	feed(&o, 1)
-	*o.next() = event.Event{Time: 2} // and not added
-	feed(&o, 3)
-	if got, want := collect(&o, 10), []event.Time{1, 3}; !slices.Equal(got, want) {
-		t.Errorf("got %v, want %v", got, want)
+	ring := []byte("abcdef")
+	for i, at := range []event.Time{1, 20, 30, 2, 40, 3} {
+		o.add(at, ring[i:i+1])
+	}
+	for _, reading := range []struct {
+		horizon event.Time
+		want    string
+	}{{3, "adf"}, {3, ""}, {20, "b"}, {40, "cez"}} {
+		var got []byte
+		_ = o.release(reading.horizon, func(f *fact) error { got = append(got, f.raw...); return nil })
+		if string(got) != reading.want {
+			t.Errorf("up to %d: got %q, want %q", reading.horizon, got, reading.want)
+		}
+		copy(ring, "######")
+		if reading.horizon == 20 {
+			copy(ring, "z")
+			o.add(40, ring[:1])
+		}
+	}
+}
+
+func TestOrder_StopsAtAnError(t *testing.T) {
+	var o order
+	feed(&o, 1, 2, 3)
+	broken := errors.New("broken")
+	if err := o.release(3, func(f *fact) error {
+		if f.at == 2 {
+			return broken
+		}
+		return nil
+	}); err != broken {
+		t.Errorf("got %v, want %v", err, broken)
 	}
 }
 

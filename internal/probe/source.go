@@ -6,10 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
-	"github.com/cilium/ebpf/ringbuf"
 	"golang.org/x/sys/unix"
 
 	"github.com/tcptrace/tcptrace/internal/bpf"
@@ -20,8 +18,9 @@ const (
 	defaultRing = 8 << 20
 	defaultPoll = 50 * time.Millisecond
 
-	// batch is how many events are put in order at a time.
-	batch = 8192
+	// batch is how many records are put in order at a time. They have to stay
+	// in the processor's cache from then until they are decoded.
+	batch = 2048
 )
 
 // A Source is the live kernel: the attached programs and their ring.
@@ -30,14 +29,14 @@ type Source struct {
 	kernel   *kernel
 	programs *programs
 	decoder  bpf.Decoder
-	reader   *ringbuf.Reader
-	record   ringbuf.Record
+	ring     *ring
 	waiter   *waiter
 	ledger   ledger
 	sweeper  *sweeper // nil where there is none
 	unswept  error    // why
 	watch    watch
 	order    order
+	event    event.Event // the one that is handed over
 	clock    event.Clock
 
 	attached event.Time             // when the last program was
@@ -90,18 +89,15 @@ func Open(opts Options) (*Source, error) {
 func (s *Source) start() error {
 	maps := s.programs.collection.Maps
 	var err error
-	ring := maps[bpf.TcptraceMapEvents]
-	if s.reader, err = ringbuf.NewReader(ring); err != nil {
-		return fmt.Errorf("open the ring: %w", err)
+	if s.ring, err = openRing(maps[bpf.TcptraceMapEvents]); err != nil {
+		return err
 	}
-	// The reader's own sleep is not used: see waiter.
-	s.reader.SetDeadline(time.Unix(1, 0))
-	if s.waiter, err = newWaiter(ring.FD()); err != nil {
+	if s.waiter, err = newWaiter(maps[bpf.TcptraceMapEvents].FD()); err != nil {
 		return err
 	}
 	s.watch = newWatch(s.programs)
-	s.ledger = ledger{programs: s.programs, tallies: maps[bpf.TcptraceMapTallies], checked: now()}
-	return nil
+	s.ledger, err = newLedger(s.programs, now())
+	return err
 }
 
 // Run calls handle with each event, in order of time, until ctx is done; then
@@ -112,10 +108,10 @@ func (s *Source) Run(ctx context.Context, handle event.Handler) error {
 	defer stop()
 	for ctx.Err() == nil {
 		s.sweeper.start(ctx, now())
-		if err := s.watch.look(now()); err != nil {
+		if err := s.watch.look(now(), s.ledger.sent, s.ledger.counted); err != nil {
 			return err
 		}
-		more, err := s.poll(handle)
+		more, err := s.poll(handle, false)
 		if err != nil {
 			return err
 		}
@@ -130,8 +126,8 @@ func (s *Source) Run(ctx context.Context, handle event.Handler) error {
 }
 
 // poll hands over what is in the ring, a batch at most, and says whether there
-// is more.
-func (s *Source) poll(handle event.Handler) (more bool, err error) {
+// is more. last says that nothing new comes.
+func (s *Source) poll(handle event.Handler, last bool) (more bool, err error) {
 	horizon := now().Add(-settle)
 	more, err = s.drain()
 	if err != nil {
@@ -140,47 +136,74 @@ func (s *Source) poll(handle event.Handler) (more bool, err error) {
 	if more {
 		horizon = s.order.newest.Add(-settle)
 	}
-	lost, err := s.ledger.report(now(), handle)
+	lost, err := s.ledger.report(now(), last && !more, handle)
 	if err != nil {
 		return false, err
 	}
 	s.sweeper.lost(lost)
 	s.sweeper.collect(&s.order)
-	s.order.release(s.sweeper.horizon(horizon), handle)
+	err = s.order.release(s.sweeper.horizon(horizon), func(f *fact) error { return s.tell(f, handle) })
+	if err != nil {
+		return false, err
+	}
+	s.ring.free()
 	if s.opts.OnBatch != nil {
 		s.opts.OnBatch()
 	}
 	return more, nil
 }
 
-// drain decodes records until the ring is empty or the batch full, and says
-// whether it stopped for the latter. It passes over records that tell nothing,
-// and those from before all programs were attached: they are parts of what
-// happened, and would be taken for the whole (a request socket's end, without
-// the child that it became).
+// drain takes records until the ring is empty or the batch full, and says
+// whether there are more, be it one that is still being written.
 func (s *Source) drain() (more bool, err error) {
-	for n := 0; n < batch; n++ {
-		err := s.reader.ReadInto(&s.record)
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			return false, nil
+	for range batch {
+		record := s.ring.next()
+		if record == nil {
+			return s.ring.left(), nil
 		}
+		at, err := bpf.TimeOf(record)
 		if err != nil {
 			return false, fmt.Errorf("read the ring: %w", err)
 		}
-		ev := s.order.next()
-		err = s.decoder.Decode(s.record.RawSample, ev)
-		switch {
-		case err == bpf.ErrSkip: // a timewait timer that was only armed again
-			s.passed[event.TimeWaitEnd]++
-		case err != nil:
-			return false, fmt.Errorf("decode a record of the ring: %w", err)
-		case ev.Time < s.attached:
-			s.passed[ev.Kind]++
-		default:
-			s.order.added()
-		}
+		s.order.add(at, record)
 	}
 	return true, nil
+}
+
+// tell hands over the event, or the two, that a fact is. It passes over records
+// that tell nothing.
+func (s *Source) tell(f *fact, handle event.Handler) error {
+	if f.found != nil {
+		f.found.fill(&s.event)
+		handle(&s.event)
+		return nil
+	}
+	if bpf.HasTotals(f.raw) {
+		if err := s.decoder.DecodeTotals(f.raw, &s.event); err != nil {
+			return fmt.Errorf("decode a record of the ring: %w", err)
+		}
+		s.pass(handle)
+	}
+	switch err := s.decoder.Decode(f.raw, &s.event); err {
+	case nil:
+		s.pass(handle)
+	case bpf.ErrSkip: // a timewait timer that was only armed again
+		s.passed[event.TimeWaitEnd]++
+	default:
+		return fmt.Errorf("decode a record of the ring: %w", err)
+	}
+	return nil
+}
+
+// pass hands over the event, unless it is from before all programs were attached.
+// Those are parts of what happened, and would be taken for the whole (a request
+// socket's end, without the child that it became).
+func (s *Source) pass(handle event.Handler) {
+	if s.event.Time < s.attached {
+		s.passed[s.event.Kind]++
+		return
+	}
+	handle(&s.event)
 }
 
 func (s *Source) finish(handle event.Handler) error {
@@ -192,7 +215,7 @@ func (s *Source) finish(handle event.Handler) error {
 		return err
 	}
 	for {
-		more, err := s.poll(handle)
+		more, err := s.poll(handle, true)
 		if err != nil {
 			return err
 		}
@@ -200,7 +223,9 @@ func (s *Source) finish(handle event.Handler) error {
 			break
 		}
 	}
-	s.order.release(now(), handle)
+	if err := s.order.release(now(), func(f *fact) error { return s.tell(f, handle) }); err != nil {
+		return err
+	}
 	if s.opts.OnBatch != nil {
 		s.opts.OnBatch()
 	}
@@ -226,8 +251,8 @@ func (s *Source) Close() error {
 	if s.waiter != nil {
 		errs = append(errs, s.waiter.close())
 	}
-	if s.reader != nil {
-		errs = append(errs, s.reader.Close())
+	if s.ring != nil {
+		errs = append(errs, s.ring.close())
 	}
 	errs = append(errs, s.sweeper.close())
 	return errors.Join(append(errs, s.programs.close())...)

@@ -154,20 +154,29 @@ func (s *sweeper) finish(found *swept, o *order) {
 		if s.strange(socket) || s.leaves(socket.ID, socket.State) {
 			continue
 		}
-		seen(socket, o.next())
-		o.merged()
+		o.merge(socket.Time, (*seen)(socket))
 		s.tellOwner(socket)
 	}
 	for _, inode := range found.read {
-		*o.next() = event.Event{
-			Kind: event.Swept, Time: found.ended, From: found.begun, ID: event.ID{NetNS: inode},
-		}
-		o.merged()
+		o.merge(found.ended, &sweptSpace{netns: inode, begun: found.begun, ended: found.ended})
 	}
 }
 
-// seen makes an event of a socket.
-func seen(socket *snapshot.Socket, ev *event.Event) {
+// A sweptSpace is a namespace that was read to its end.
+type sweptSpace struct {
+	netns        uint32
+	begun, ended event.Time
+}
+
+func (s *sweptSpace) fill(ev *event.Event) {
+	*ev = event.Event{Kind: event.Swept, Time: s.ended, From: s.begun, ID: event.ID{NetNS: s.netns}}
+}
+
+// seen is a socket.
+type seen snapshot.Socket
+
+func (s *seen) fill(ev *event.Event) {
+	socket := (*snapshot.Socket)(s)
 	*ev = event.Event{
 		Kind: event.Seen, Time: socket.Time, ID: socket.ID, Old: socket.State,
 		Local: socket.Local, Remote: socket.Remote,

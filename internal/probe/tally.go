@@ -4,6 +4,8 @@ package probe
 
 import (
 	"fmt"
+	"time"
+	"unsafe"
 
 	"github.com/cilium/ebpf"
 
@@ -19,33 +21,63 @@ type Tally struct {
 	Sent, Lost, Shed uint64
 }
 
+// askEvery is how often the kernel is asked which programs it skipped. It takes
+// a system call for each of them; what they count themselves is in our memory.
+const askEvery = time.Second
+
 // A ledger knows what was lost up to the last time it was read.
 type ledger struct {
 	programs *programs
-	tallies  *ebpf.Map
+	memory   *ebpf.Memory // of the tallies, one for each CPU
 	perCPU   []bpf.TcptraceTtTally
 	known    [event.NumKinds]Tally
-	untold   uint64 // transitions, see addUntold
+	untold   uint64                 // transitions, see addUntold
+	skipped  [event.NumKinds]uint64 // see askSkipped
+	sent     uint64                 // of all kinds
+	counted  uint64                 // in storms, rather than told
 	checked  event.Time
+	asked    event.Time // when skipped was read
+}
+
+func newLedger(p *programs, at event.Time) (ledger, error) {
+	tallies := p.collection.Maps[bpf.TcptraceMapTallies]
+	l := ledger{programs: p, perCPU: make([]bpf.TcptraceTtTally, tallies.MaxEntries()), checked: at, asked: at}
+	var err error
+	if l.memory, err = tallies.Memory(); err != nil {
+		return l, fmt.Errorf("map the count of lost events: %w", err)
+	}
+	return l, nil
 }
 
 // read brings known up to date.
 func (l *ledger) read() error {
-	if err := l.tallies.Lookup(uint32(0), &l.perCPU); err != nil {
+	first := (*byte)(unsafe.Pointer(unsafe.SliceData(l.perCPU)))
+	bytes := unsafe.Slice(first, len(l.perCPU)*int(unsafe.Sizeof(l.perCPU[0])))
+	if _, err := l.memory.ReadAt(bytes, 0); err != nil {
 		return fmt.Errorf("read the count of lost events: %w", err)
 	}
 	clear(l.known[:])
+	l.sent, l.counted = 0, 0
 	l.addUntold()
 	for cpu := range l.perCPU {
+		l.counted += l.perCPU[cpu].Counted
 		for i := range l.perCPU[cpu].Sent {
 			if kind := bpf.EventKind(i); kind != 0 {
+				l.sent += l.perCPU[cpu].Sent[i]
 				l.known[kind].Sent += l.perCPU[cpu].Sent[i]
 				l.known[kind].Lost += l.perCPU[cpu].Lost[i]
 				l.known[kind].Shed += l.perCPU[cpu].Shed[i]
 			}
 		}
+		// A record of this kind is two events.
+		l.known[event.Totals].Sent += l.perCPU[cpu].Sent[bpf.TcptraceTtKindTT_CLOSED]
+		l.known[event.Totals].Lost += l.perCPU[cpu].Lost[bpf.TcptraceTtKindTT_CLOSED]
 	}
-	return l.addSkipped()
+	for kind, count := range l.skipped {
+		l.known[kind].Sent += count
+		l.known[kind].Lost += count
+	}
+	return nil
 }
 
 // addUntold counts as lost the transitions by system calls of which one
@@ -65,12 +97,13 @@ func (l *ledger) addUntold() {
 	l.known[event.State].Lost += l.untold
 }
 
-// addSkipped counts as lost what our programs would have told had the kernel
+// askSkipped counts as lost what our programs would have told had the kernel
 // not skipped them: it does not start a program on a CPU where that program
 // was interrupted, or, where tracepoints are preemptible, preempted
 // (kernel/trace/bpf_trace.c, bpf_trace_run; kernel/bpf/trampoline.c). A timer
 // that was skipped so may have been somebody else's: rather one too many.
-func (l *ledger) addSkipped() error {
+func (l *ledger) askSkipped() error {
+	clear(l.skipped[:])
 	for _, h := range l.programs.hooks {
 		program, loaded := l.programs.collection.Programs[h.program]
 		if !loaded || h.tells == 0 {
@@ -80,16 +113,22 @@ func (l *ledger) addSkipped() error {
 		if err != nil {
 			return fmt.Errorf("read how often the kernel skipped %s: %w", h.program, err)
 		}
-		l.known[h.tells].Sent += stats.RecursionMisses
-		l.known[h.tells].Lost += stats.RecursionMisses
+		l.skipped[h.tells] += stats.RecursionMisses
 	}
 	return nil
 }
 
 // report calls handle with a Lost event for each kind of which events were
-// lost since it was last called, and says whether there was one.
-func (l *ledger) report(now event.Time, handle event.Handler) (any bool, err error) {
-	before := l.known
+// lost since it was last called, and says whether there was one. Of what the
+// kernel skipped it knows after askEvery at most, or now if this is the last time.
+func (l *ledger) report(now event.Time, last bool, handle event.Handler) (any bool, err error) {
+	before, from := l.known, l.checked
+	if last || now.Sub(l.asked) >= askEvery {
+		if err := l.askSkipped(); err != nil {
+			return false, err
+		}
+		from, l.asked = l.asked, now
+	}
 	if err := l.read(); err != nil {
 		return false, err
 	}
@@ -102,7 +141,7 @@ func (l *ledger) report(now event.Time, handle event.Handler) (any bool, err err
 		handle(&event.Event{
 			Kind: event.Lost,
 			Time: now,
-			Loss: event.Loss{Kind: event.Kind(kind), Count: lost, From: l.checked},
+			Loss: event.Loss{Kind: event.Kind(kind), Count: lost, From: from},
 		})
 	}
 	l.checked = now

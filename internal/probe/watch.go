@@ -19,6 +19,14 @@ const (
 	// hook tells.
 	watchEvery = 100 * time.Millisecond
 
+	// watchIdle is how often while the hooks tell nothing: to go through the
+	// empty places of a map of 16,384 listeners takes half a millisecond.
+	watchIdle = time.Second
+
+	// stormEnds is for how long after something was last counted there may be
+	// counts to tell: longer than TT_IDLE_NS of bpf/storm.h.
+	stormEnds = 2 * time.Second
+
 	// forgetEvery is how often the buckets of storms that are over are dropped.
 	forgetEvery = time.Minute
 )
@@ -28,12 +36,15 @@ const (
 // What it finds goes into the ring. Where this kernel has no iterators of maps
 // it finds nothing.
 type watch struct {
-	iterators []*link.Iter
-	storms    *ebpf.Map
-	over      *ebpf.Variable
-	flows     *ebpf.Variable // how many buckets are of dropped packets
-	last      event.Time
-	forgot    event.Time
+	listeners, counted *link.Iter // nil where there are none
+	storms             *ebpf.Map
+	over               *ebpf.Variable
+	flows              *ebpf.Variable // how many buckets are of dropped packets
+	last               event.Time
+	forgot             event.Time
+	sent               uint64     // what the hooks had told as of the last look
+	known              uint64     // what they had counted
+	grew               event.Time // since when that is so
 }
 
 func newWatch(p *programs) watch {
@@ -43,27 +54,36 @@ func newWatch(p *programs) watch {
 		flows:  p.collection.Variables[bpf.TcptraceVarFlowsDropped],
 		forgot: now(),
 	}
-	for _, program := range []string{bpf.TcptraceProgTtListeners, bpf.TcptraceProgTtStorms} {
-		if it := p.iterator(program); it != nil {
-			w.iterators = append(w.iterators, it)
-		}
-	}
+	w.listeners, w.counted = p.iterator(bpf.TcptraceProgTtListeners), p.iterator(bpf.TcptraceProgTtStorms)
 	return w
 }
 
-// look looks if it is time to.
-func (w *watch) look(now event.Time) error {
-	if now.Sub(w.last) < watchEvery {
+// look looks if it is time to. sent and counted are how often the hooks have told
+// something so far, and counted it instead.
+func (w *watch) look(now event.Time, sent, counted uint64) error {
+	idle := sent == w.sent && counted == w.known
+	since := now.Sub(w.last)
+	if since < watchEvery || idle && since < watchIdle {
 		return nil
 	}
-	w.last = now
+	w.last, w.sent = now, sent
 	if now.Sub(w.forgot) >= forgetEvery {
 		w.forgot = now
 		if err := w.forget(now); err != nil {
 			return err
 		}
 	}
-	return w.run()
+	if err := run(w.listeners); err != nil {
+		return err
+	}
+	if counted != w.known {
+		w.known, w.grew = counted, now
+	}
+	// What a connection has counted is told once it has been idle for a while.
+	if w.grew == 0 || now.Sub(w.grew) > stormEnds {
+		return nil
+	}
+	return run(w.counted)
 }
 
 // lookLast, once the hooks are detached, looks as often as it takes until all is
@@ -73,23 +93,26 @@ func (w *watch) lookLast() error {
 	if err := w.over.Set(true); err != nil {
 		return fmt.Errorf("tell the BPF programs that tracing is over: %w", err)
 	}
-	if err := w.run(); err != nil {
-		return err
+	for _, it := range []*link.Iter{w.listeners, w.counted, w.listeners} {
+		if err := run(it); err != nil {
+			return err
+		}
 	}
-	return w.run()
+	return nil
 }
 
-func (w *watch) run() error {
-	for _, it := range w.iterators {
-		listing, err := it.Open()
-		if err != nil {
-			return fmt.Errorf("look at what no hook tells: %w", err)
-		}
-		_, err = io.Copy(io.Discard, listing)
-		listing.Close()
-		if err != nil {
-			return fmt.Errorf("look at what no hook tells: %w", err)
-		}
+// run goes through the iterator's map.
+func run(it *link.Iter) error {
+	if it == nil {
+		return nil
+	}
+	listing, err := it.Open()
+	if err != nil {
+		return fmt.Errorf("look at what no hook tells: %w", err)
+	}
+	defer listing.Close()
+	if _, err = io.Copy(io.Discard, listing); err != nil {
+		return fmt.Errorf("look at what no hook tells: %w", err)
 	}
 	return nil
 }
