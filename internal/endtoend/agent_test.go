@@ -243,7 +243,7 @@ func (a *agent) status() map[string]bool {
 // Once it traces, no thread has more capabilities than it needs, and with those
 // a sweep still finds the sockets of another namespace.
 func TestAgent_KeepsOnlyTheCapabilitiesItNeeds(t *testing.T) {
-	needDropping(t)
+	needStatic(t)
 	const (
 		bpf, search             = 1 << 39, 1 << 2
 		admin, ptrace, netAdmin = 1 << 21, 1 << 19, 1 << 12

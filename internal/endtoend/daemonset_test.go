@@ -178,6 +178,7 @@ func (p *pod) runtimeConfig(name string, args []string) m {
 // In a container with the DaemonSet's privileges and mounts, and no others, all is
 // seen that root sees, and the agent tells of the sockets of other namespaces.
 func TestDeploy_DaemonSetsPrivilegesAreEnough(t *testing.T) {
+	needStatic(t)
 	runc := need(t, "runc", "runc")
 	pod := manifests(t)["DaemonSet"].Spec.Template.Spec
 	all := tcptrace(t, "doctor", "-o", "json")

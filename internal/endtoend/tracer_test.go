@@ -74,12 +74,12 @@ func reported(races string) (status int) {
 	return status
 }
 
-// needDropping skips a test where the program is built with cgo, as the race
-// detector needs it: then it keeps its capabilities.
-func needDropping(t *testing.T) {
+// needStatic skips a test where the program is built with cgo, as the race
+// detector needs it: then it keeps its capabilities, and needs a C library.
+func needStatic(t *testing.T) {
 	t.Helper()
 	if lab.Raced() {
-		t.Skip("with the race detector no capabilities are dropped")
+		t.Skip("with the race detector the program is not as it is built for users")
 	}
 }
 
@@ -117,7 +117,7 @@ func start(t testing.TB, out io.Writer, args ...string) *tracer {
 	})
 	lines := bufio.NewReader(stderr)
 	first, err := lines.ReadString('\n')
-	if lab.Raced() && strings.HasPrefix(first, "tcptrace: keeps all its capabilities: ") { // see needDropping
+	if lab.Raced() && strings.HasPrefix(first, "tcptrace: keeps all its capabilities: ") { // see needStatic
 		first, err = lines.ReadString('\n')
 	}
 	if err != nil || !strings.HasPrefix(first, "tracing") {
