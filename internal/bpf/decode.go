@@ -171,25 +171,7 @@ func (d *Decoder) decodeBody(raw []byte, head *TcptraceTtHead, ev *event.Event) 
 	ok := true
 	switch ev.Kind {
 	case event.State, event.Used, event.Accepted:
-		if has(head, TcptraceTtFlagTT_F_PROCESS) {
-			var body TcptraceTtTransition
-			if ok = read(raw, &body); ok {
-				ev.Task = task(&body.Task)
-			}
-		}
-		if endsHandshake(ev) {
-			var body TcptraceTtHandshake
-			ok = read(raw, &body)
-			ev.ISNs = isns(&body.Isn, ev)
-		}
-		switch {
-		case TcptraceTtCause(head.Cause) == TcptraceTtCauseTT_CAUSE_TWIN:
-			ev.Cause = event.CauseTwin
-		case TcptraceTtCause(head.Cause) == TcptraceTtCauseTT_CAUSE_TIMEOUT:
-			ev.Cause = event.CauseTimeout
-		case d.NoTimeWait && givesWay(ev):
-			ev.Cause = event.CauseUnseen
-		}
+		ok = d.transition(raw, head, ev)
 	case event.RetransmitSynAck:
 		ev.Retransmission.Timeout = has(head, TcptraceTtFlagTT_F_TIMEOUT)
 	case event.TimeWaitBegin:
@@ -261,6 +243,35 @@ func (d *Decoder) decodeBody(raw []byte, head *TcptraceTtHead, ev *event.Event) 
 func givesWay(ev *event.Event) bool {
 	return ev.Kind == event.State && ev.New == tcp.Close && ev.Err == 0 &&
 		(ev.Old == tcp.FinWait2 || ev.Old == tcp.Closing)
+}
+
+// transition decodes what a transition, or a process's first use of a socket, has
+// beside its head. It reports whether the record is long enough.
+func (d *Decoder) transition(raw []byte, head *TcptraceTtHead, ev *event.Event) bool {
+	if has(head, TcptraceTtFlagTT_F_PROCESS) {
+		var body TcptraceTtTransition
+		if !read(raw, &body) {
+			return false
+		}
+		ev.Task = task(&body.Task)
+	}
+	switch {
+	case TcptraceTtCause(head.Cause) == TcptraceTtCauseTT_CAUSE_TWIN:
+		ev.Cause = event.CauseTwin
+	case TcptraceTtCause(head.Cause) == TcptraceTtCauseTT_CAUSE_TIMEOUT:
+		ev.Cause = event.CauseTimeout
+	case d.NoTimeWait && givesWay(ev):
+		ev.Cause = event.CauseUnseen
+	}
+	if !endsHandshake(ev) {
+		return true
+	}
+	var handshake TcptraceTtHandshake
+	if !read(raw, &handshake) {
+		return false
+	}
+	ev.ISNs = isns(&handshake.Isn, ev)
+	return true
 }
 
 // endsHandshake reports whether ev is a full socket's last step in a handshake.
