@@ -15,6 +15,7 @@ for module in veth tun inet_diag tcp_diag; do insmod /modules/$module.ko; done
 ip link set lo up
 ulimit -n 16384
 export TCPLAB_UNSHIELDED=1
+export TCPLAB_OWN_HOST=1
 
 results=/dev/ttyS1
 stty -F $results raw -echo

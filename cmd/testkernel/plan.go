@@ -47,6 +47,9 @@ var resets = map[mode][]string{
 		reset-listener-handshake orphan-fin-wait2 time-wait-reset refused`),
 }
 
+// orphanLimit lowers a limit of the whole host, as only a guest may.
+const orphanLimit = "TestLive_ResetCauses_OfTheOrphanLimit"
+
 // owners are the stories of who accepts.
 var owners = strings.Fields("threads fd-passing io-uring-accept")
 
@@ -69,6 +72,7 @@ func (o *options) patterns(m mode) []string {
 	return []string{
 		"^TestLive_Stories$/" + oneOf(stories) + "/" + family[m],
 		"^TestLive_ResetCauses$/" + oneOf(resets[m]) + "/" + family[m],
+		"^" + orphanLimit + "$",
 		"^TestLive_Owners$/" + oneOf(owners) + "/^veth$",
 		"^TestOpen_HooksByNameAndByDefault$",
 	}
@@ -82,6 +86,9 @@ func (o *options) planned(m mode) []string {
 		return nil
 	}
 	names := []string{"TestLive_Stories/time-wait-expiry/" + family[m], "TestPrograms_Verified", "TestOpen_HooksByNameAndByDefault"}
+	if !o.native && !o.all {
+		names = append(names, orphanLimit)
+	}
 	for _, story := range stories {
 		names = append(names, "TestLive_Stories/"+story+"/"+family[m])
 	}

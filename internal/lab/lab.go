@@ -101,7 +101,7 @@ func Stories() []Story {
 // not list, since it leaves too much to chance.
 func Lookup(name string) (Story, error) {
 	var known []string
-	for _, s := range slices.Concat(Stories(), lossyStories(), lossStories(), stormStories(), twinStories(), askedStories()) {
+	for _, s := range slices.Concat(Stories(), lossyStories(), lossStories(), stormStories(), twinStories(), askedStories(), hostStories()) {
 		if s.Name == name {
 			return s, nil
 		}

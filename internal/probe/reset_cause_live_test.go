@@ -4,6 +4,7 @@ package probe_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -322,23 +323,45 @@ func TestLive_ResetCauses(t *testing.T) {
 					if i > 0 {
 						params.N = 3
 					}
-					var truth *lab.Truth
-					var seen, without, old *resetsSeen
-					lab.Unshielded(t.Logf, func() { truth, seen, without, old = watchResets(t, story, params) })
-					if !seen.reasons { // and then the kernel tells less of what no socket sends
-						seen.accuse(t, truth)
-						continue
-					}
-					seen.compare(t, truth, true)
-					without.compare(t, truth, false)
-					old.accuse(t, truth)
+					said := checkResets(t, story, params)
 					if i == 0 && !ipv6 {
 						all.Lock()
-						table = append(table, seen.table(story.Name)...)
+						table = append(table, said...)
 						all.Unlock()
 					}
 				}
 			})
 		}
+	}
+}
+
+// checkResets holds what is said of a story's RSTs, and returns it.
+func checkResets(t *testing.T, story lab.Story, params lab.Params) (table []string) {
+	t.Helper()
+	var truth *lab.Truth
+	var seen, without, old *resetsSeen
+	lab.Unshielded(t.Logf, func() { truth, seen, without, old = watchResets(t, story, params) })
+	if !seen.reasons { // and then the kernel tells less of what no socket sends
+		seen.accuse(t, truth)
+		return nil
+	}
+	seen.compare(t, truth, true)
+	without.compare(t, truth, false)
+	old.accuse(t, truth)
+	return seen.table(story.Name)
+}
+
+// The limit of orphans is the whole host's: the guests of cmd/testkernel may lower
+// theirs, and a test that runs elsewhere must not.
+func TestLive_ResetCauses_OfTheOrphanLimit(t *testing.T) {
+	story, err := lab.Lookup("reset-orphan-limit")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := story.Check(lab.Params{}); errors.Is(err, lab.ErrNotOwnHost) {
+		t.Skip(err)
+	}
+	for _, ipv6 := range []bool{false, true} {
+		t.Log(checkResets(t, story, lab.Params{IPv6: ipv6}))
 	}
 }
