@@ -73,10 +73,10 @@ func (p period) Set(s string) error {
 		return fmt.Errorf("%q has no unit; write %ss, or %sm for minutes", s, s, s)
 	case err != nil:
 		return fmt.Errorf("%q is not a time; write a number and a unit, such as 30s, 5m or 1h30m", s)
-	case d <= 0:
-		return fmt.Errorf("%q is not longer than nothing; write a time such as 30s, 5m or 1h30m", s)
-	case d < p.min || p.max > 0 && d > p.max:
+	case p.max > 0 && (d < p.min || d > p.max):
 		return fmt.Errorf("%q is out of range; write a time from %v to %v", s, p.min, p.max)
+	case d <= 0 || d < p.min:
+		return fmt.Errorf("%q is too short; write a time such as 30s, 5m or 1h30m", s)
 	}
 	*p.to = d
 	return nil
@@ -96,7 +96,7 @@ type number struct{ to *uint64 }
 func (n number) Set(s string) error {
 	v, err := strconv.ParseUint(s, 10, 64)
 	if err != nil || v == 0 {
-		return fmt.Errorf("%q is not a number of records; write 1 or more", s)
+		return fmt.Errorf("%q is not a number from 1 upward", s)
 	}
 	*n.to = v
 	return nil
