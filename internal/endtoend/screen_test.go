@@ -33,11 +33,13 @@ func newPicture(t *testing.T, width, height uint16) *picture {
 // awaits reads until the picture is one of which this is true, and returns it.
 func (p *picture) awaits(what string, ok func(text string) bool) string {
 	p.t.Helper()
-	p.await(what, func(written string) bool {
+	if !p.reads(func(written string) bool {
 		_, _ = p.screen.Write([]byte(written[p.taken:]))
 		p.taken = len(written)
 		return ok(p.screen.String())
-	})
+	}) {
+		p.t.Fatalf("no %s, but\n%s", what, p.screen.String())
+	}
 	return p.screen.String()
 }
 

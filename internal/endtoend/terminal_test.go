@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
@@ -83,16 +84,33 @@ func (term *terminal) mode() unix.Termios {
 	return *mode
 }
 
+// patience is how long a program may take to write what a test awaits.
+const patience = time.Minute
+
 // await reads until the program has written something of which this is true.
 func (term *terminal) await(what string, ok func(written string) bool) {
 	term.t.Helper()
-	for !ok(term.written) {
-		text, open := <-term.text
-		if !open {
-			term.t.Fatalf("no %s, but %q", what, term.written)
-		}
-		term.written += text
+	if !term.reads(ok) {
+		term.t.Fatalf("no %s, but %q", what, term.written)
 	}
+}
+
+// reads reads until the program has written something of which this is true,
+// and tells whether it has: not where it ends, or nothing more comes.
+func (term *terminal) reads(ok func(written string) bool) bool {
+	enough := time.After(patience)
+	for !ok(term.written) {
+		select {
+		case text, open := <-term.text:
+			if !open {
+				return false
+			}
+			term.written += text
+		case <-enough:
+			return false
+		}
+	}
+	return true
 }
 
 // run starts a program in the foreground of the terminal, and returns when it

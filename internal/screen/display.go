@@ -54,6 +54,8 @@ type Display struct {
 	before   int   // lines before them
 	room     int   // lines that there is room for
 
+	ahead []tea.KeyPressMsg // typed before the rows were there that they are about
+
 	needs   []int // what the columns of a list need
 	needsOf Query // the list: Tab and Focus
 
@@ -110,7 +112,7 @@ func (d *Display) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	switch msg := msg.(type) {
 	case polled:
 		d.look()
-		if d.view == nil {
+		if !d.answered() {
 			return d, poll(pollFast)
 		}
 		return d, poll(pollEvery)
@@ -164,6 +166,7 @@ func (d *Display) look() {
 	}
 	d.view = v
 	d.follow()
+	d.catchUp()
 	d.dirty = true
 }
 

@@ -21,6 +21,11 @@ func (d *Display) press(key tea.KeyPressMsg) (quit bool) {
 		return false
 	}
 	d.said = ""
+	if needsRows(name) && !d.answered() {
+		d.ahead = append(d.ahead, key)
+		return false
+	}
+	d.ahead = nil
 	switch name {
 	case "q", "Q":
 		return true
@@ -74,9 +79,6 @@ func (d *Display) show(q Query) {
 // enter looks closer at the selected row.
 func (d *Display) enter() {
 	v := d.view
-	if v == nil || !d.answered() {
-		return
-	}
 	var to Focus
 	switch v.Query.Focus.Kind {
 	case OnTimeline:
@@ -97,8 +99,30 @@ func (d *Display) enter() {
 	d.show(Query{Tab: d.query.Tab, Filter: d.query.Filter, Focus: to})
 }
 
+// needsRows reports whether what a key does depends on the rows that are shown.
+func needsRows(key string) bool {
+	switch key {
+	case "enter", "up", "k", "down", "j", "pgup", "ctrl+b", "pgdown", "ctrl+f", "home", "g", "end", "G":
+		return true
+	}
+	return false
+}
+
+// catchUp takes in the keys that waited for the rows which are shown now.
+func (d *Display) catchUp() {
+	for keys := d.ahead; len(keys) > 0 && d.answered(); keys = keys[1:] {
+		d.content = d.draw() // which counts the rows
+		d.ahead = nil
+		d.press(keys[0])
+		d.ahead = keys[1:]
+	}
+}
+
 // answered reports whether what is shown is what was asked for.
 func (d *Display) answered() bool {
+	if d.view == nil {
+		return false
+	}
 	a, b := d.view.Query, d.query
 	a.Rows, b.Rows = 0, 0
 	return a == b

@@ -62,6 +62,26 @@ func TestKeys_EnterAndBack(t *testing.T) {
 	h.wants("[3 procs]", "> nginx/812")
 }
 
+// What is typed before the answer is there waits for it; what asks for something
+// else does not.
+func TestKeys_TypedAhead(t *testing.T) {
+	h := busy(t, 80, 24)
+	ahead := func(names ...string) {
+		for _, name := range names {
+			h.display.Update(keyCodes[name])
+		}
+		for range names {
+			h.look()
+		}
+	}
+	h.key("3")
+	ahead("down", "enter", "enter", "down", "enter")
+	h.wants("10.0.0.1:443 <- 10.9.9.2:61000", "known by accept")
+	h.key("esc", "esc", "esc")
+	ahead("enter", "enter", "tab")
+	h.wants("[4 peers]")
+}
+
 // The selected connection stays selected as those before it come and go.
 func TestKeys_SelectionFollows(t *testing.T) {
 	h := newHost(t, 80, 24)
