@@ -3,10 +3,7 @@
 package probe_test
 
 import (
-	"strconv"
 	"testing"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/probe"
@@ -67,23 +64,8 @@ func TestLive_Shed_CountsRetransmitsAndLeavesOutDrops(t *testing.T) {
 	var counter, dropped int
 	events, g := playOn(t, probe.Options{}, func(g *ground) {
 		must(g.source.Shed(event.Shedding{Drops: true, Retransmits: true}))
-		g.shortPackets()
 		listener, port := listen(8)
-		client, server := pair(listener)
-		iptables("-A", "INPUT", "-p", "tcp", "--dport", strconv.Itoa(port), "-m", "length", "--length", "300:",
-			"-m", "statistic", "--mode", "nth", "--every", "5", "--packet", "0", "-j", "DROP")
-		done := make(chan error)
-		go func() { done <- drain(server) }()
-		block := make([]byte, 1<<16)
-		for g.counter("Tcp RetransSegs") < 100 {
-			must(unix.Write(client, block))
-		}
-		dropped = packets("INPUT")
-		iptables("-F", "INPUT")
-		mustDo(unix.Shutdown(client, unix.SHUT_WR))
-		mustDo(<-done)
-		counter = g.counter("Tcp RetransSegs")
-		closeAll(server, client, listener)
+		counter, dropped = g.sendWithLoss(listener, port, 100)
 	})
 	counted := 0
 	for _, ev := range of(events, event.RetransmitMore) {

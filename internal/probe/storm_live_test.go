@@ -19,23 +19,9 @@ import (
 func TestLive_Storm_OfOneConnectionsRetransmits(t *testing.T) {
 	var port, counter int
 	events, g := playOn(t, probe.Options{}, func(g *ground) {
-		g.shortPackets()
 		listener, p := listen(8)
 		port = p
-		client, server := pair(listener)
-		iptables("-A", "INPUT", "-p", "tcp", "--dport", strconv.Itoa(port), "-m", "length", "--length", "300:",
-			"-m", "statistic", "--mode", "nth", "--every", "5", "--packet", "0", "-j", "DROP")
-		done := make(chan error)
-		go func() { done <- drain(server) }()
-		block := make([]byte, 1<<16)
-		for g.counter("Tcp RetransSegs") < 500 {
-			must(unix.Write(client, block))
-		}
-		iptables("-F", "INPUT")
-		mustDo(unix.Shutdown(client, unix.SHUT_WR))
-		mustDo(<-done)
-		counter = g.counter("Tcp RetransSegs")
-		closeAll(server, client, listener)
+		counter, _ = g.sendWithLoss(listener, port, 500)
 	})
 	var told, counted, more int
 	for _, ev := range events {
@@ -59,6 +45,29 @@ func TestLive_Storm_OfOneConnectionsRetransmits(t *testing.T) {
 		t.Errorf("%+v of %d", tally, len(of(events, event.Retransmit)))
 	}
 	t.Logf("%d segments told one by one, %d in %d counts", told, counted, more)
+}
+
+// sendWithLoss sends over one connection, and has every fifth packet of data
+// dropped until so many segments have been sent again. It closes all, and returns
+// how many the kernel has sent again, and how many packets were dropped.
+func (g *ground) sendWithLoss(listener, port, enough int) (again, dropped int) {
+	g.shortPackets()
+	client, server := pair(listener)
+	iptables("-A", "INPUT", "-p", "tcp", "--dport", strconv.Itoa(port), "-m", "length", "--length", "300:",
+		"-m", "statistic", "--mode", "nth", "--every", "5", "--packet", "0", "-j", "DROP")
+	done := make(chan error)
+	go func() { done <- drain(server) }()
+	block := make([]byte, 1<<16)
+	for g.counter("Tcp RetransSegs") < enough {
+		must(unix.Write(client, block))
+	}
+	dropped = packets("INPUT")
+	iptables("-F", "INPUT")
+	mustDo(unix.Shutdown(client, unix.SHUT_WR))
+	mustDo(<-done)
+	again = g.counter("Tcp RetransSegs")
+	closeAll(server, client, listener)
+	return again, dropped
 }
 
 // shortPackets makes the loopback device take no more at a time than a real one.
