@@ -76,11 +76,7 @@ func (r *queueReader) readIn(netns uint32) (all []screen.Queue) {
 	if r.lookup == nil {
 		return nil
 	}
-	ns, ok := r.lookup.NetNS(netns)
-	if !ok {
-		return nil
-	}
-	f, err := ns.Open()
+	f, err := r.lookup.OpenNetNS(netns)
 	if err != nil {
 		return nil
 	}

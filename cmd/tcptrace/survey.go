@@ -22,9 +22,11 @@ const (
 	// surveyFresh is how long sysctls are believed once somebody asks for them.
 	surveyFresh = 10 * time.Second
 	// surveyRetry is how often one that could not be found is looked for, and
-	// surveyTries how many times.
+	// surveyTries how many times: by itself, or when somebody asks for it, which
+	// may be surveySoon.
 	surveyRetry = time.Second
-	surveyTries = 5
+	surveySoon  = 100 * time.Millisecond
+	surveyTries = 20
 	// maxSurveyed bounds the namespaces that are looked at.
 	maxSurveyed = 4096
 )
@@ -119,7 +121,6 @@ func (s *survey) read(netns uint32) *surveyed {
 		n.missed++
 		return n // what was read of one that is gone meanwhile stands
 	}
-	n.missed = 0
 	if found.Via != proc.NetNSProcess {
 		n.Name = found.Name
 	}
@@ -130,9 +131,11 @@ func (s *survey) read(netns uint32) *surveyed {
 			values[name] = value
 		}
 	}
-	if len(values) > 0 {
-		n.Sysctls, n.Devices = values, s.sysctls.Devices(netns)
+	if len(values) == 0 {
+		n.missed++ // who led to it has ended meanwhile
+		return n
 	}
+	n.missed, n.Sysctls, n.Devices = 0, values, s.sysctls.Devices(netns)
 	return n
 }
 
@@ -182,7 +185,8 @@ func (s *survey) fresh(netns uint32) recording.Namespace {
 	if n == nil {
 		return recording.Namespace{}
 	}
-	if time.Since(n.at) >= surveyFresh {
+	age := time.Since(n.at)
+	if age >= surveyFresh || n.missed > 0 && n.missed < surveyTries && age >= surveySoon {
 		s.reread(n)
 	}
 	return n.Namespace

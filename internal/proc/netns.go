@@ -2,6 +2,7 @@ package proc
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -75,6 +76,7 @@ type netnsTable struct {
 	known   map[uint32]NetNS
 	scanned time.Duration // when
 	took    time.Duration
+	stale   bool // what led to one of them has ended
 }
 
 // NetNS returns what is known of the network namespace with this inode. It is
@@ -86,7 +88,7 @@ func (r *Resolver) NetNS(inode uint32) (NetNS, bool) {
 	now := r.elapsed()
 	age := now - r.netns.scanned
 	n, ok := r.netns.known[inode]
-	due := age > netnsFresh || !ok && age > netnsEvery
+	due := age > netnsFresh || !ok && (age > netnsEvery || r.netns.stale)
 	if r.netns.known == nil || due && age > netnsShare*r.netns.took {
 		if _, err := r.NetNamespaces(); err != nil {
 			return NetNS{}, false
@@ -94,6 +96,24 @@ func (r *Resolver) NetNS(inode uint32) (NetNS, bool) {
 		n, ok = r.netns.known[inode]
 	}
 	return n, ok
+}
+
+// OpenNetNS opens the namespace with this inode, for setns. Where the thread that
+// it was found by has ended, another one is looked for, at most every twentieth
+// of the time. The error is fs.ErrNotExist where none is found.
+func (r *Resolver) OpenNetNS(inode uint32) (*os.File, error) {
+	for {
+		n, ok := r.NetNS(inode)
+		if !ok {
+			return nil, fmt.Errorf("network namespace %d is not found: %w", inode, fs.ErrNotExist)
+		}
+		f, err := n.Open()
+		if !errors.Is(err, fs.ErrNotExist) {
+			return f, err
+		}
+		delete(r.netns.known, inode)
+		r.netns.stale = true
+	}
 }
 
 // NetNamespaces finds the network namespaces of the host: those that threads

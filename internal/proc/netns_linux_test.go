@@ -18,13 +18,31 @@ import (
 type space struct {
 	inode uint32
 	path  string // the thread's, while it is there
+	move  func() error
 	leave func() // returns when the thread has left
 }
 
 func newSpace(t testing.TB) *space {
 	t.Helper()
+	return placeIn(t, func() error { return unix.Unshare(unix.CLONE_NEWNET) })
+}
+
+// another moves one more thread into the namespace.
+func (s *space) another(t testing.TB) *space {
+	t.Helper()
+	f, err := os.Open(s.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	return placeIn(t, func() error { return unix.Setns(int(f.Fd()), unix.CLONE_NEWNET) })
+}
+
+// placeIn moves a thread where move does.
+func placeIn(t testing.TB, move func() error) *space {
+	t.Helper()
 	needRoot(t)
-	s := new(space)
+	s := &space{move: move}
 	made, end, ended := make(chan error), make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -73,7 +91,7 @@ func (s *space) enter() (home *os.File, err error) {
 	if home, err = os.Open("/proc/thread-self/ns/net"); err != nil {
 		return nil, err
 	}
-	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+	if err := s.move(); err != nil {
 		home.Close()
 		return nil, err
 	}
@@ -203,6 +221,43 @@ func TestNetNS_NamesAgeAndScansAreFew(t *testing.T) {
 	now++
 	if n, ok := r.NetNS(s.inode); ok {
 		t.Errorf("still known: %+v", n)
+	}
+}
+
+// Of the threads that are in a namespace the one that it was found by may end.
+func TestOpenNetNS_ByAnotherThread(t *testing.T) {
+	s := newSpace(t)
+	other := s.another(t)
+	now := time.Hour
+	r := newLive(t, Options{Run: t.TempDir()})
+	r.elapsed = func() time.Duration { return now }
+	found, ok := r.NetNS(s.inode)
+	if !ok {
+		t.Fatal("it is not found")
+	}
+	if found.Path == s.path {
+		s.leave()
+	} else {
+		other.leave()
+	}
+	if f, err := r.OpenNetNS(s.inode); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("scanned again in the same moment, and opened %v, %v", f, err)
+	}
+	now += time.Millisecond
+	f, err := r.OpenNetNS(s.inode)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, ino, err := fileNode(f); err != nil || uint32(ino) != s.inode {
+		t.Errorf("opened %d, want %d: %v", ino, s.inode, err)
+	}
+	s.leave()
+	other.leave()
+	f.Close()
+	now += time.Millisecond
+	if f, err := r.OpenNetNS(s.inode); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("opened one that is gone: %v, %v", f, err)
 	}
 }
 

@@ -97,11 +97,7 @@ func (r *Reader) values(netns uint32) values {
 }
 
 func (r *Reader) read(netns uint32) (values, error) {
-	ns, ok := r.resolver.NetNS(netns)
-	if !ok {
-		return values{}, fmt.Errorf("network namespace %d is not found", netns)
-	}
-	door, err := ns.Open()
+	door, err := r.resolver.OpenNetNS(netns)
 	if err != nil {
 		return values{}, err
 	}
