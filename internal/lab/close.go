@@ -229,7 +229,9 @@ func playOrphan(ctx context.Context, st *stage) error {
 }
 
 func playSimultaneousClose(ctx context.Context, st *stage) error {
-	st.net.wire.setRule(crossing(flagFIN, flagFIN))
+	cross := newCrossing(flagFIN, flagFIN)
+	cross.calls = true
+	st.net.wire.setRule(cross.rule)
 	if err := st.listen(); err != nil {
 		return err
 	}
@@ -247,6 +249,7 @@ func playSimultaneousClose(ctx context.Context, st *stage) error {
 		if err := pr.server.close(); err != nil {
 			return err
 		}
+		cross.let(st.net.wire, st.conn(pr).flow())
 		st.ended(pr, "fin", "fin").TimeWaitCause = "netns_exit"
 	}
 	if err := st.ours(2 * st.p.N); err != nil { // both ends
@@ -267,36 +270,63 @@ func (pr *pair) settle(ctx context.Context) error {
 	return nil
 }
 
-// crossing makes a rule that lets the first segments of either side that have
-// exactly the flags want, among those of which, cross on the wire: none of the
-// two arrives before both were sent.
-func crossing(want, which uint8) rule {
-	type meeting struct {
-		held [2]*segment // by the side that sent it
-		over bool
+// A crossing has the first segments of either side that have exactly the flags
+// want, among those of which, cross on the wire: none of the two arrives before
+// both were sent.
+type crossing struct {
+	want, which uint8
+	// calls says that they wait also until let is called: while a system call
+	// holds its socket, the kernel merges what arrives there, the peer's FIN with
+	// the ACK that follows (tcp_add_backlog).
+	calls    bool
+	meetings map[flow]*meeting
+}
+
+type meeting struct {
+	held      [2]*segment // by the side that sent it
+	let, over bool
+}
+
+func newCrossing(want, which uint8) *crossing {
+	return &crossing{want: want, which: which, meetings: map[flow]*meeting{}}
+}
+
+func (c *crossing) of(f flow) *meeting {
+	if c.meetings[f] == nil {
+		c.meetings[f] = &meeting{}
 	}
-	meetings := map[flow]*meeting{}
-	return func(w *wire, s segment) {
-		m := meetings[s.flow()]
-		if m == nil {
-			m = &meeting{}
-			meetings[s.flow()] = m
-		}
-		if m.over || !s.is(want, which) {
-			w.pass(s)
-			return
-		}
-		if m.held[s.from] == nil { // else it was sent again, with data that it follows
-			kept := s.clone()
-			m.held[s.from] = &kept
-		}
-		if m.held[clientSide] == nil || m.held[serverSide] == nil {
-			return
-		}
-		m.over = true
-		for _, kept := range m.held {
-			w.pass(*kept)
-		}
-		m.held = [2]*segment{}
+	return c.meetings[f]
+}
+
+func (c *crossing) rule(w *wire, s segment) {
+	m := c.of(s.flow())
+	if m.over || !s.is(c.want, c.which) {
+		w.pass(s)
+		return
 	}
+	if m.held[s.from] == nil { // else it was sent again, with data that it follows
+		kept := s.clone()
+		m.held[s.from] = &kept
+	}
+	c.cross(w, m)
+}
+
+// let says that the system calls of both ends have returned.
+func (c *crossing) let(w *wire, f flow) {
+	w.locked(func() {
+		m := c.of(f)
+		m.let = true
+		c.cross(w, m)
+	})
+}
+
+func (c *crossing) cross(w *wire, m *meeting) {
+	if m.held[clientSide] == nil || m.held[serverSide] == nil || c.calls && !m.let {
+		return
+	}
+	m.over = true
+	for _, kept := range m.held {
+		w.pass(*kept)
+	}
+	m.held = [2]*segment{}
 }

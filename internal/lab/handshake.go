@@ -222,7 +222,7 @@ func playSlowHandshake(ctx context.Context, st *stage) error {
 const firstPort = 20_000
 
 func playSimultaneousOpen(ctx context.Context, st *stage) error {
-	st.net.wire.setRule(crossing(flagSYN, flagSYN|flagACK))
+	st.net.wire.setRule(newCrossing(flagSYN, flagSYN|flagACK).rule)
 	for i := range st.p.N {
 		pr, err := st.meet(ctx, uint16(firstPort+i))
 		if err != nil {

@@ -168,7 +168,8 @@ func playLastAckStuck(ctx context.Context, st *stage) error {
 }
 
 func playClosingStuck(ctx context.Context, st *stage) error {
-	cross, finished := crossing(flagFIN, flagFIN), map[flow]bool{}
+	cross, finished := newCrossing(flagFIN, flagFIN), map[flow]bool{}
+	cross.calls = true
 	st.net.wire.setRule(func(w *wire, s segment) {
 		switch {
 		case s.from != serverSide:
@@ -177,7 +178,7 @@ func playClosingStuck(ctx context.Context, st *stage) error {
 		case finished[s.flow()]:
 			return
 		}
-		cross(w, s)
+		cross.rule(w, s)
 	})
 	pairs, err := st.openSettled(ctx)
 	if err != nil {
@@ -192,6 +193,7 @@ func playClosingStuck(ctx context.Context, st *stage) error {
 		if err := pr.server.close(); err != nil {
 			return err
 		}
+		cross.let(st.net.wire, st.conn(pr).flow())
 	}
 	n := st.p.N
 	err = st.stuck(ctx, brackets, census{tcp.Closing: n, tcp.TimeWait: n}, census{tcp.TimeWait: n})
