@@ -113,7 +113,7 @@ func (g *ground) enter() error {
 		return err
 	}
 	g.inode = uint32(st.Ino)
-	handle, err := netlink.NewHandle()
+	handle, err := netlink.NewHandle(unix.NETLINK_ROUTE) // others take modules
 	if err != nil {
 		return err
 	}

@@ -15,8 +15,16 @@ import (
 )
 
 // begin starts to connect, and returns the socket.
-func begin(port int) int {
+func begin(port int) int { return beginOn(socket(), port) }
+
+// beginDeaf is begin, and the socket drops what it receives.
+func beginDeaf(port int) int {
 	client := socket()
+	deafen(client)
+	return beginOn(client, port)
+}
+
+func beginOn(client, port int) int {
 	mustDo(unix.SetNonblock(client, true))
 	if err := connect(client, port); err != nil && err != unix.EINPROGRESS {
 		panic(fmt.Sprintf("connect: %v", err))

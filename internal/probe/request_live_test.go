@@ -3,7 +3,6 @@
 package probe_test
 
 import (
-	"strconv"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -13,7 +12,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/tcp"
 )
 
-// SYN-ACKs are lost until both sides have sent again: the client's SYN, which is
+// The client is deaf to SYN-ACKs until both sides have sent again: its SYN, which is
 // answered once more, and the server's timer. That is one request still, and as
 // many timeouts as the kernel counts.
 func TestLive_Request_WhoseSYNComesAgain(t *testing.T) {
@@ -21,11 +20,9 @@ func TestLive_Request_WhoseSYNComesAgain(t *testing.T) {
 	events, _ := playOn(t, probe.Options{}, func(g *ground) {
 		listener, p := listen(8)
 		port = p
-		rule := []string{"INPUT", "-p", "tcp", "--sport", strconv.Itoa(port), "--tcp-flags", "SYN,ACK", "SYN,ACK", "-j", "DROP"}
-		iptables(append([]string{"-A"}, rule...)...)
-		client := begin(port)
+		client := beginDeaf(port)
 		g.until("SYN and SYN-ACK twice again each", func() bool { return g.counter("TcpExt TCPSynRetrans") >= 4 })
-		iptables(append([]string{"-D"}, rule...)...)
+		undeafen(client)
 		g.until("ESTABLISHED", func() bool { return tcp.State(info(client).State) == tcp.Established })
 		server, _, err := unix.Accept4(listener, unix.SOCK_CLOEXEC)
 		mustDo(err)

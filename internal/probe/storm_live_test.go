@@ -72,7 +72,7 @@ func (g *ground) sendWithLoss(listener, port, enough int) (again, dropped int) {
 
 // shortPackets makes the loopback device take no more at a time than a real one.
 func (g *ground) shortPackets() {
-	handle := must(netlink.NewHandle())
+	handle := must(netlink.NewHandle(unix.NETLINK_ROUTE))
 	defer handle.Close()
 	lo := must(handle.LinkByName("lo"))
 	mustDo(handle.LinkSetMTU(lo, 1500))
