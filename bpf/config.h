@@ -23,7 +23,7 @@ struct tt_config {
 	__u64 write_handler;	// tcp_write_timer
 
 	// An address within 2 GiB of all kernel functions; frames are given as
-	// distances from it.
+	// distances from it. 0: there is nobody who could name them.
 	__u64 frame_base;
 
 	// A record that finds more than this in the ring wakes the reader.

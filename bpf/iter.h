@@ -13,12 +13,6 @@ enum {
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
-struct bpf_iter__tcp {
-	struct bpf_iter_meta *meta;
-	struct sock_common *sk_common; // NULL at the end
-	__u32 uid;
-};
-
 struct super_block {
 	unsigned long s_magic;
 };

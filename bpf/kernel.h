@@ -253,6 +253,12 @@ struct bpf_iter__bpf_map_elem {
 	void *value;
 };
 
+struct bpf_iter__tcp {
+	struct bpf_iter_meta *meta;
+	struct sock_common *sk_common; // NULL at the end
+	__u32 uid;
+};
+
 struct net_device {
 	possible_net_t nd_net; // whose packet it is, where there is no socket
 };

@@ -89,6 +89,11 @@ struct tt_moment {
 	__u64 answered_until;
 	// The request that is being dropped, whose end has been told.
 	__u64 dropping;
+	// The timewait socket whose timer was detached last, and when: see
+	// timewait.h.
+	__u64 detached_cookie;
+	__u64 detached_ns;
+	__u32 detached_ports;
 };
 
 struct {

@@ -2,7 +2,7 @@
 //
 // From a timer to the socket that it belongs to. The kernel's timer
 // tracepoints fire for every timer of the host; the handler's address, which
-// user space found in kallsyms, picks ours out.
+// user space found in kallsyms or learnt (handlers.h), picks ours out.
 #pragma once
 
 #include "peek.h"
@@ -72,10 +72,18 @@ static __always_inline int timer_detached(const struct timer_list *timer, void *
 	return 0;
 }
 
+// A timer has been detached in order to run. Of a timewait socket's, the stack
+// has told that already, if its functions have names.
 static __always_inline int timer_expires(const struct timer_list *timer)
 {
-	if (!config.request_handler ||
-	    (__u64)peek(timer, function) != config.request_handler)
+	__u64 handler = (__u64)peek(timer, function);
+
+	if (!handler)
 		return 0;
-	return request_expires(owner_of(timer, struct request_sock, rsk_timer), timer);
+	if (handler == config.request_handler)
+		return request_expires(owner_of(timer, struct request_sock, rsk_timer), timer);
+	if (!config.frame_base && handler == config.timewait_handler)
+		return timewait_ends(owner_of(timer, struct inet_timewait_sock, tw_timer), NULL,
+				     TT_CAUSE_EXPIRED);
+	return 0;
 }

@@ -44,7 +44,7 @@ func arm64(ctx context.Context, k kernel, cache string) (*port, error) {
 	}
 	_, release, _ := strings.Cut(filepath.Base(file), "_")
 	p := &port{name: k.name, release: release}
-	for _, load := range []func() (*ebpf.CollectionSpec, error){bpf.LoadTcptrace, bpf.LoadSnapshot} {
+	for _, load := range []func() (*ebpf.CollectionSpec, error){bpf.LoadTcptrace, bpf.LoadSnapshot, bpf.LoadHandlers} {
 		spec, err := load()
 		if err != nil {
 			return nil, err

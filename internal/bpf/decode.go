@@ -92,6 +92,21 @@ func HasTotals(raw []byte) bool {
 	return raw[unsafe.Offsetof(TcptraceTtHead{}.Kind)] == uint8(TcptraceTtKindTT_CLOSED)
 }
 
+// Unsays reports whether the record takes back what another says, the end of a
+// timewait socket: it is of the same socket and time, and says that its timer was
+// armed again, or ran. Neither is shorter than its head.
+func Unsays(raw, end []byte) bool {
+	switch TcptraceTtKind(raw[unsafe.Offsetof(TcptraceTtHead{}.Kind)]) {
+	case TcptraceTtKindTT_TIMEWAIT_BEGIN, TcptraceTtKindTT_TIMEWAIT_END:
+	default:
+		return false
+	}
+	var now, then TcptraceTtHead
+	return read(raw, &now) && read(end, &then) && now.TimeNs == then.TimeNs && now.Netns == then.Netns && now.Cookie == then.Cookie &&
+		now.Local == then.Local && now.LocalPort == then.LocalPort &&
+		now.Remote == then.Remote && now.RemotePort == then.RemotePort
+}
+
 // DecodeTotals overwrites ev with the first event of such a record. It returns an
 // error for bytes that the kernel side does not write.
 func (d *Decoder) DecodeTotals(raw []byte, ev *event.Event) error {

@@ -269,6 +269,31 @@ func TestDecode_TimeWaitEnd(t *testing.T) {
 	}
 }
 
+func TestUnsays(t *testing.T) {
+	end := bytesOf(TcptraceTtTimewaitEnd{Head: headOf(TcptraceTtKindTT_TIMEWAIT_END)})
+	other := headOf(TcptraceTtKindTT_TIMEWAIT_BEGIN)
+	other.Cookie++
+	nameless, later := headOf(TcptraceTtKindTT_TIMEWAIT_BEGIN), headOf(TcptraceTtKindTT_TIMEWAIT_BEGIN)
+	nameless.RemotePort++
+	later.TimeNs++
+	for _, test := range []struct {
+		name string
+		head TcptraceTtHead
+		want bool
+	}{
+		{"its timer is armed", headOf(TcptraceTtKindTT_TIMEWAIT_BEGIN), true},
+		{"its timer runs", headOf(TcptraceTtKindTT_TIMEWAIT_END), true},
+		{"its FIN", headOf(TcptraceTtKindTT_TIMEWAIT_FIN), false},
+		{"another's cookie", other, false},
+		{"another's port", nameless, false},
+		{"another time", later, false},
+	} {
+		if got := Unsays(bytesOf(test.head), end); got != test.want {
+			t.Errorf("%s: got %v, want %v", test.name, got, test.want)
+		}
+	}
+}
+
 func expect(t *testing.T, raw []byte, want event.Event) {
 	t.Helper()
 	var got event.Event

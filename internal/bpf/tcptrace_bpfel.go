@@ -193,14 +193,18 @@ type TcptraceTtListener struct {
 }
 
 type TcptraceTtMoment struct {
-	_             structs.HostLayout
-	Child         uint64
-	ChildUntil    uint64
-	ExpiringTimer uint64
-	Expiring      TcptraceTtRequestEnd
-	AnsweredTimer uint64
-	AnsweredUntil uint64
-	Dropping      uint64
+	_              structs.HostLayout
+	Child          uint64
+	ChildUntil     uint64
+	ExpiringTimer  uint64
+	Expiring       TcptraceTtRequestEnd
+	AnsweredTimer  uint64
+	AnsweredUntil  uint64
+	Dropping       uint64
+	DetachedCookie uint64
+	DetachedNs     uint64
+	DetachedPorts  uint32
+	_              [4]byte
 }
 
 type TcptraceTtOp uint32

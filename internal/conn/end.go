@@ -158,11 +158,13 @@ func endOfTimeWait(r *record, old tcp.State, cause event.Cause) End {
 	switch cause {
 	case event.CauseExpired:
 		return EndFinWait2Timeout
-	case event.CauseReset:
+	case event.CauseReset, event.CauseUnknown:
 		if r.resetSent { // data came that nobody can read
 			return EndResetSent
 		}
-		return EndResetReceived
+		if cause == event.CauseReset {
+			return EndResetReceived
+		}
 	case event.CauseKilled, event.CauseNetnsExit:
 		return EndAborted
 	}

@@ -197,6 +197,19 @@ func TestTracker_OrphanFinWait2_DataArrives(t *testing.T) {
 	)
 }
 
+// The same where no stack tells why the timewait socket ended: the RST does.
+func TestTracker_OrphanFinWait2_DataArrives_CauseUnknown(t *testing.T) {
+	c := aClient
+	story(t, orphanTold+`
+		5s client/c1:4000 reset sent in FIN_WAIT2
+		5s client/c1:4000 FIN_WAIT2>CLOSE 2.999s
+		5s client/c1:4000 ended reset_sent owner=curl/close closer=curl/close SYN_SENT=1ms ESTABLISHED=999ms FIN_WAIT1=1ms FIN_WAIT2=2.999s`,
+		orphan(c),
+		c.resetSent(5*s, tcp.FinWait2),
+		c.timeWaitEnd(5*s, tcp.FinWait2, event.CauseUnknown),
+	)
+}
+
 // The timer of a full orphan (tcp_fin_timeout above 60 s) sends a RST first.
 func TestTracker_OrphanFinWait2_FullSocketExpires(t *testing.T) {
 	c := aClient

@@ -159,12 +159,12 @@ func (k *kernel) details() []Capability {
 	}
 }
 
-// endCauses is the capability of telling from a stack, by its functions'
-// addresses, why a timewait socket ended.
+// endCauses is the capability of telling from a stack, by its functions' names,
+// why a timewait socket ended.
 func (k *kernel) endCauses() Capability {
 	c := Capability{Name: "why TIME_WAIT ended", Grade: Exact, Hook: "/proc/kallsyms"}
 	if k.hidden != nil {
-		c.Grade, c.Lost = Bounded, "an end before its time has no cause"
+		c.Grade, c.Lost = Bounded, "an end before its time has no cause, and a dropped packet no place in the kernel"
 		c.Why, c.Remedy = firstLine(k.hidden), remedySymbols
 	}
 	return c

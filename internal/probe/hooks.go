@@ -72,17 +72,16 @@ func hookSets(name string) ([]hookSet, error) {
 func timers() hookSet {
 	return hookSet{
 		name:   HooksTimers,
-		usable: withSymbols,
+		usable: withTimers,
 		hooks: func(k *kernel) []hook {
 			return slices.Concat(cookieHooks(k), []hook{requestCookieHook()}, timerHooks(), []hook{listenerHook(), stormHook(), freeHook(k, orphanFinWait2)}, socketHooks())
 		},
 		configure: func(k *kernel, c *bpf.TcptraceTtConfig) {
-			c.TimewaitHandler = k.symbols.address(timewaitHandler)
-			c.RequestHandler = k.symbols.address(requestHandler)
-			c.WriteHandler = k.symbols.address(writeHandler)
-			c.SeesFin = flag(k.hidden == nil && k.freedReceiver)
+			known, err := k.timerHandlers()
+			c.TimewaitHandler, c.RequestHandler, c.WriteHandler = known.timewait, known.request, known.write
+			c.SeesFin = flag(err == nil && k.freedReceiver)
 			c.FindsFin = c.SeesFin
-			c.SeesRequests = flag(k.hidden == nil)
+			c.SeesRequests = flag(err == nil)
 		},
 	}
 }
@@ -97,7 +96,7 @@ func timerHooks() []hook {
 		{program: bpf.TcptraceProgTtTimerDone, where: "tp_btf/timer_expire_exit", tells: event.RequestEnd, serves: []string{synRecv}},
 	}
 	for i := range hooks {
-		hooks[i].usable, hooks[i].attach = withSymbols, attachTracing
+		hooks[i].usable, hooks[i].attach = withTimers, attachTracing
 	}
 	return hooks
 }
@@ -135,8 +134,6 @@ func socketHooks() []hook {
 	}
 	return hooks
 }
-
-func withSymbols(k *kernel) error { return k.hidden }
 
 // stormHook tells what was counted rather than told: see watch.
 func stormHook() hook {
@@ -176,10 +173,11 @@ func freeHook(k *kernel, also ...string) hook {
 	case !k.freedReceiver:
 		err := errors.New("this kernel's kfree_skb does not name the receiving socket (Linux 6.12 and later do)")
 		h.limits[orphanFinWait2], h.limits[fullQueues] = err, err
-	case k.hidden != nil:
-		h.limits[orphanFinWait2] = k.hidden
 	case len(also) > 0:
 		h.tells = event.TimeWaitFin // the rarer, which a life hangs on
+		if err := withTimers(k); err != nil {
+			h.limits[orphanFinWait2] = err
+		}
 	}
 	return h
 }

@@ -19,7 +19,7 @@ var privileges = []struct {
 	{unix.CAP_BPF, true, Privilege{Name: "CAP_BPF", Needed: true, For: "loading BPF programs"}},
 	{unix.CAP_PERFMON, true, Privilege{Name: "CAP_PERFMON", Needed: true, For: "attaching them to the kernel's functions and tracepoints"}},
 	{unix.CAP_NET_ADMIN, true, Privilege{Name: "CAP_NET_ADMIN", For: "the cookies of half-open connections, by a program at the root cgroup"}},
-	{unix.CAP_SYSLOG, false, Privilege{Name: "CAP_SYSLOG", For: "the addresses in /proc/kallsyms: timers, and why TIME_WAIT ended"}},
+	{unix.CAP_SYSLOG, false, Privilege{Name: "CAP_SYSLOG", For: "the addresses in /proc/kallsyms: why TIME_WAIT ended, and where a packet was dropped"}},
 	{unix.CAP_SYS_ADMIN, false, Privilege{Name: "CAP_SYS_ADMIN", For: "sockets older than the trace in other network namespaces"}},
 	{unix.CAP_SYS_PTRACE, false, Privilege{Name: "CAP_SYS_PTRACE", For: "the same where only a descriptor holds the namespace, and the containers of others' processes"}},
 	{unix.CAP_SYS_RESOURCE, false, Privilege{Name: "CAP_SYS_RESOURCE", For: "the memory of BPF before Linux 5.11"}},

@@ -20,6 +20,7 @@ type kernel struct {
 	untyped error    // why programs cannot rest on types that the kernel itself has; nil if they can
 	symbols *symbols // nil where kallsyms hides addresses
 	hidden  error    // why symbols is nil
+	learnt  *learnt  // where it is, and the addresses were asked for
 
 	hz uint64 // jiffies a second
 

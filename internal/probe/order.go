@@ -34,6 +34,7 @@ type order struct {
 	spare  []byte     // takes the place of copies
 	newest event.Time // of those from the ring: what is still in it is later
 	last   event.Time // the latest of all
+	turn   int        // the place of the fact that is being handed over
 	sorted bool
 	mixed  bool // findings are among them, far from their places
 }
@@ -64,12 +65,27 @@ func (o *order) release(horizon event.Time, tell func(*fact) error) error {
 	}
 	done := 0
 	for ; done < len(o.facts) && o.facts[done].at <= horizon; done++ {
+		o.turn = done
 		if err := tell(&o.facts[done]); err != nil {
 			return err
 		}
 	}
 	o.keep(done)
 	return nil
+}
+
+// follows reports whether behind the fact that is being handed over, up to the
+// time limit, there is such a record.
+func (o *order) follows(limit event.Time, such func(raw []byte) bool) bool {
+	for _, f := range o.facts[o.turn+1:] {
+		if f.at > limit {
+			return false
+		}
+		if f.raw != nil && such(f.raw) {
+			return true
+		}
+	}
+	return false
 }
 
 // sort sorts the facts; those of one time stay in their order. What CPUs wrote

@@ -98,6 +98,28 @@ func TestOrder_KeepsRecordsThatTheRingHasNoMore(t *testing.T) {
 	}
 }
 
+// What follows is looked for among the records in their order, those included whose
+// turn has not come.
+func TestOrder_Follows(t *testing.T) {
+	var o order
+	feed(&o, 10, 40, 20, 30)
+	o.merge(21, sight{})
+	found := map[event.Time][]byte{}
+	_ = o.release(20, func(f *fact) error {
+		o.follows(f.at+20, func(raw []byte) bool {
+			found[f.at] = append(found[f.at], raw...)
+			return raw[0] == 3
+		})
+		return nil
+	})
+	if want := []byte{2, 3}; !slices.Equal(found[10], want) {
+		t.Errorf("behind 10, up to 30: got %v, want %v", found[10], want)
+	}
+	if want := []byte{3}; !slices.Equal(found[20], want) {
+		t.Errorf("behind 20, up to 40: got %v, want %v", found[20], want)
+	}
+}
+
 func TestOrder_StopsAtAnError(t *testing.T) {
 	var o order
 	feed(&o, 1, 2, 3)

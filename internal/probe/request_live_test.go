@@ -17,7 +17,7 @@ import (
 // many timeouts as the kernel counts.
 func TestLive_Request_WhoseSYNComesAgain(t *testing.T) {
 	var port, timeouts, segments int
-	events, _ := playOn(t, probe.Options{}, func(g *ground) {
+	events, g := playOn(t, probe.Options{}, func(g *ground) {
 		listener, p := listen(8)
 		port = p
 		client := beginDeaf(port)
@@ -36,10 +36,14 @@ func TestLive_Request_WhoseSYNComesAgain(t *testing.T) {
 			told++
 		}
 	}
-	for _, ev := range of(events, event.Congestion) {
-		if ev.Retransmission.Timeout {
-			told++
+	if capability(g.source, "congestion state").Grade == probe.Exact {
+		for _, ev := range of(events, event.Congestion) {
+			if ev.Retransmission.Timeout {
+				told++
+			}
 		}
+	} else {
+		told += len(of(events, event.Retransmit)) // a SYN is sent again by its timer alone
 	}
 	if told != timeouts {
 		t.Errorf("%d timeouts told, the kernel counts %d", told, timeouts)

@@ -21,6 +21,11 @@ const (
 	// batch is how many records are put in order at a time. They have to stay
 	// in the processor's cache from then until they are decoded.
 	batch = 2048
+
+	// rearmWithin is how long a timewait socket's timer may take, at most, from
+	// where it is detached to where it is armed again or runs, which the kernel does
+	// at once: but the machine may be another's guest.
+	rearmWithin = 20 * time.Millisecond
 )
 
 // A Source is the live kernel: the attached programs and their ring.
@@ -35,6 +40,7 @@ type Source struct {
 	sweeper  *sweeper // nil where there is none
 	unswept  error    // why
 	watch    watch
+	nameless bool // no stack tells why a timewait socket's timer was detached
 	order    order
 	event    event.Event // the one that is handed over
 	clock    event.Clock
@@ -69,6 +75,7 @@ func Open(opts Options) (*Source, error) {
 		return nil, err
 	}
 	s.attached = now()
+	s.nameless = k.hidden != nil && s.programs.byProgram[bpf.TcptraceProgTtTimerCancel] != nil
 	s.decoder.NoTimeWait = !s.programs.serve(timeWait)
 	if err := s.start(); err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -142,6 +149,9 @@ func (s *Source) poll(handle event.Handler, last bool) (more bool, err error) {
 	}
 	s.sweeper.lost(lost)
 	s.sweeper.collect(&s.order)
+	if s.nameless {
+		horizon = horizon.Add(-rearmWithin) // for the sake of isUnsaid
+	}
 	err = s.order.release(s.sweeper.horizon(horizon), func(f *fact) error { return s.tell(f, handle) })
 	if err != nil {
 		return false, err
@@ -184,7 +194,11 @@ func (s *Source) tell(f *fact, handle event.Handler) error {
 		}
 		s.pass(handle)
 	}
-	switch err := s.decoder.Decode(f.raw, &s.event); err {
+	err := s.decoder.Decode(f.raw, &s.event)
+	if err == nil && s.isUnsaid(f.raw) {
+		err = bpf.ErrSkip
+	}
+	switch err {
 	case nil:
 		s.pass(handle)
 	case bpf.ErrSkip: // a timewait timer that was only armed again
@@ -193,6 +207,13 @@ func (s *Source) tell(f *fact, handle event.Handler) error {
 		return fmt.Errorf("decode a record of the ring: %w", err)
 	}
 	return nil
+}
+
+// isUnsaid reports whether the event, made of the record, is the end of a timewait
+// socket that is none yet. Where the stack does not tell, what comes next does.
+func (s *Source) isUnsaid(raw []byte) bool {
+	return s.nameless && s.event.Kind == event.TimeWaitEnd && s.event.Cause == event.CauseUnknown &&
+		s.order.follows(s.event.Time, func(next []byte) bool { return bpf.Unsays(next, raw) })
 }
 
 // pass hands over the event, unless it is from before all programs were attached.

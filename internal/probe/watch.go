@@ -101,18 +101,18 @@ func (w *watch) lookLast() error {
 	return nil
 }
 
-// run goes through the iterator's map.
+// run goes through what the iterator lists.
 func run(it *link.Iter) error {
 	if it == nil {
 		return nil
 	}
 	listing, err := it.Open()
 	if err != nil {
-		return fmt.Errorf("look at what no hook tells: %w", err)
+		return fmt.Errorf("run an iterator: %w", err)
 	}
 	defer listing.Close()
 	if _, err = io.Copy(io.Discard, listing); err != nil {
-		return fmt.Errorf("look at what no hook tells: %w", err)
+		return fmt.Errorf("run an iterator: %w", err)
 	}
 	return nil
 }
