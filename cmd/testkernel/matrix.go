@@ -160,6 +160,11 @@ func (m *matrix) judge(whole bool) error {
 				problems = append(problems, fmt.Sprintf("%s: doctor finds no %s, which this kernel has", r.name, which))
 			}
 		}
+		for _, host := range []mode{hiddenTimers, unprivileged} {
+			if missing := m.unplayed(r, host); len(missing) > 0 {
+				problems = append(problems, fmt.Sprintf("%s, %s: did not begin: %s", r.name, host, strings.Join(missing, ", ")))
+			}
+		}
 		for _, what := range r.broken {
 			problems = append(problems, r.name+": "+what)
 		}

@@ -50,6 +50,9 @@ var resets = map[mode][]string{
 // orphanLimit lowers a limit of the whole host, as only a guest may.
 const orphanLimit = "TestLive_ResetCauses_OfTheOrphanLimit"
 
+// requests are the tests of half-open connections beside the stories.
+const requests = "TestLive_Request_WhoseSYNComesAgain"
+
 // owners are the stories of who accepts.
 var owners = strings.Fields("threads fd-passing io-uring-accept")
 
@@ -72,7 +75,7 @@ func (o *options) patterns(m mode) []string {
 	return []string{
 		"^TestLive_Stories$/" + oneOf(stories) + "/" + family[m],
 		"^TestLive_ResetCauses$/" + oneOf(resets[m]) + "/" + family[m],
-		"^" + orphanLimit + "$",
+		"^(" + orphanLimit + "|" + requests + ")$",
 		"^TestLive_Owners$/" + oneOf(owners) + "/^veth$",
 		"^TestOpen_HooksByNameAndByDefault$",
 	}
@@ -84,6 +87,16 @@ func oneOf(names []string) string { return "^(" + strings.Join(names, "|") + ")$
 func (o *options) planned(m mode) []string {
 	if o.run != "" {
 		return nil
+	}
+	switch m {
+	case hiddenTimers:
+		var names []string
+		for _, story := range withoutNames {
+			names = append(names, "TestLive_WithoutNames/"+story)
+		}
+		return names
+	case unprivileged:
+		return []string{"TestLive_TwoCapabilities"}
 	}
 	names := []string{"TestLive_Stories/time-wait-expiry/" + family[m], "TestPrograms_Verified", "TestOpen_HooksByNameAndByDefault"}
 	if !o.native && !o.all {
@@ -98,6 +111,7 @@ func (o *options) planned(m mode) []string {
 	if o.all {
 		return names
 	}
+	names = append(names, requests)
 	for _, story := range owners {
 		names = append(names, "TestLive_Owners/"+story+"/veth")
 	}
@@ -158,9 +172,15 @@ func endOfLong() string {
 	return b.String()
 }
 
+// withoutNames are the stories whose sockets the timers must tell apart from those
+// of others though kallsyms hides how: each way in, each way out, each end.
+var withoutNames = strings.Fields(`half-close orphan-fin-wait2 orphan-fin-wait2-fin time-wait-reset time-wait-reuse-syn
+	syn-unanswered slow-handshake reset-in-handshake`)
+
 // Hosts that allow less, as modes of their own.
 const (
 	hidden        mode = "hidden"
+	hiddenTimers  mode = "hidden-timers"
 	untrampolined mode = "untrampolined"
 	unprivileged  mode = "unprivileged"
 	untyped       mode = "untyped" // see --btf
@@ -168,7 +188,7 @@ const (
 
 // hostScript shows what is left on such hosts, and that what cannot be had is
 // refused in one line. A guest's sysctls are its own; this host's stay.
-const hostScript = `
+var hostScript = `
 refused() { # a command must fail, and say why in one line
 	"$@" >/tmp/out 2>/tmp/why && { echo "it was not refused"; return 1; }
 	cat /tmp/why
@@ -179,16 +199,22 @@ suite doctor/untyped tcptrace doctor --btf /sys/kernel/btf/vmlinux -o json
 # Not syn-cookies: what a packet does takes an emulated machine more than the millisecond that it has for it.
 suite live/untyped probe.test -slack 100ms -test.v -test.parallel 1 -test.short -test.run '^TestLive_TypesOfAFile$/^(half-close|orphan-fin-wait2-fin|time-wait-reuse-syn|slow-handshake)$'
 suite doctor/unprivileged probe.test -test.run '^TestHost_TwoCapabilities$'
+suite live/unprivileged probe.test -hooks timers -test.v -test.run '^TestLive_TwoCapabilities$'
 if [ "$results" = /dev/ttyS1 ]; then
 	echo 2 >/proc/sys/kernel/kptr_restrict
 	suite doctor/hidden tcptrace doctor -o json
 	suite works/hidden works tcptrace watch --duration 1s
-	suite refused/hidden refused tcptrace watch --hooks timers --duration 1s
+	suite refused/hidden refused tcptrace watch --hooks timers --btf /sys/kernel/btf/vmlinux --duration 1s
+	suite doctor/hidden-timers tcptrace doctor --hooks timers -o json
+	suite works/hidden-timers works tcptrace watch --hooks timers --duration 1s
+	suite live/hidden-timers probe.test -slack 100ms -test.v -test.parallel 1 -test.short -test.run '^TestLive_WithoutNames$/` + oneOf(withoutNames) + `'
 	echo 0 >/proc/sys/kernel/kptr_restrict
 	echo 0 >/proc/sys/kernel/ftrace_enabled
 	suite doctor/untrampolined tcptrace doctor -o json
 	suite works/untrampolined works tcptrace watch --duration 1s
 	suite refused/untrampolined refused tcptrace watch --hooks fentry --duration 1s
 	echo 1 >/proc/sys/kernel/ftrace_enabled
+else
+	suite live/hidden-timers probe.test -test.v -test.short -test.run '^TestLive_WithoutNames$/` + oneOf(withoutNames) + `'
 fi
 `

@@ -153,7 +153,8 @@ func (m *matrix) page() string {
 const hostsHead = `
 ## Hosts that allow less
 
-What is left, by default, where kallsyms shows no addresses (kernel.kptr_restrict 2: **hidden**), where the kernel lends
+What is left where kallsyms shows no addresses (kernel.kptr_restrict 2), by default (**hidden**) and by timers, whose
+handlers are then learnt of sockets of tcptrace's own (**hidden-timers**), where the kernel lends
 no trampolines (here kernel.ftrace_enabled 0: **untrampolined**), and to a user with CAP_BPF and CAP_PERFMON alone
 (**unprivileged**). What is asked for by --hooks and cannot be had is refused in one line. And what is left to a kernel
 whose types are read of a file (` + "`--btf`" + `, **untyped**).
@@ -163,7 +164,7 @@ whose types are read of a file (` + "`--btf`" + `, **untyped**).
 // hosts are the columns of those.
 func (m *matrix) hosts() (all []column) {
 	for _, r := range m.results {
-		for _, which := range []mode{hidden, untrampolined, unprivileged, untyped} {
+		for _, which := range []mode{hidden, hiddenTimers, untrampolined, unprivileged, untyped} {
 			if len(r.doctor[which]) > 0 {
 				all = append(all, column{r, which})
 			}
