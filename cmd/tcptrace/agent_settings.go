@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -87,7 +86,7 @@ func (s *agentSettings) groups() []flagGroup {
 
 func (s *agentSettings) metricFlags() *pflag.FlagSet {
 	fs := newFlagSet()
-	fs.StringVar(&s.listen, "listen", s.listen, "answer scrapers at this `ADDRESS`; with :9435, to everybody")
+	fs.Var(address{&s.listen}, "listen", "answer scrapers at this `ADDRESS`; with :9435, to everybody")
 	fs.StringVar(&s.webConfig, "web-config", "", "`FILE` that asks for TLS and passwords, as Prometheus's exporters have it; read again at each connection")
 	fs.StringVar(&s.config, "config", "", "`FILE` (YAML) with these flags' names and values; read again on SIGHUP")
 	fs.Var(list[string]{&s.labels, parseWord(metrics.Labels())}, "labels",
@@ -246,37 +245,3 @@ func parseHeader(s string) (string, error) {
 	}
 	return s, nil
 }
-
-// A quantity is a whole number from 1.
-type quantity struct{ to *int }
-
-func (q quantity) Set(s string) error {
-	v, err := strconv.ParseUint(s, 10, 31)
-	if err != nil || v == 0 {
-		return fmt.Errorf("%q is not a number; write 1 or more", s)
-	}
-	*q.to = int(v)
-	return nil
-}
-
-func (q quantity) String() string { return "" }
-func (q quantity) Type() string   { return "number" }
-
-// A share is a part of one core, in percent or as a number.
-type share struct{ to *float64 }
-
-func (s share) Set(text string) error {
-	number, percent := strings.CutSuffix(text, "%")
-	v, err := strconv.ParseFloat(number, 64)
-	if percent {
-		v /= 100
-	}
-	if err != nil || !(v >= 0.0001 && v <= 64) {
-		return fmt.Errorf("%q is no share of a core; write a percentage such as 1%%", text)
-	}
-	*s.to = v
-	return nil
-}
-
-func (s share) String() string { return "" }
-func (s share) Type() string   { return "share" }

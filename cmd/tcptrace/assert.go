@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -162,7 +163,8 @@ func (a *assertCommand) write(out io.Writer, v *assertVerdict) error {
 		options := render.Options{Color: a.colored(out)}
 		b = options.AppendVerdicts(b, verdicts)
 	}
-	if _, err := out.Write(b); err != nil {
+	// Who reads no more wants the verdict all the same.
+	if _, err := out.Write(b); err != nil && !errors.Is(err, syscall.EPIPE) {
 		return err
 	}
 	for i := range verdicts {

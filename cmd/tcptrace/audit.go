@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -185,10 +186,11 @@ func (l *live) audited(cmd *cobra.Command) error {
 	if l.flush != nil {
 		errs = append(errs, l.flush())
 	}
-	if err := errors.Join(errs...); err != nil || !unequal {
-		return err
+	err := errors.Join(errs...)
+	if unequal && (err == nil || errors.Is(err, syscall.EPIPE)) { // who reads no more wants the verdict all the same
+		return &unequalError{}
 	}
-	return &unequalError{}
+	return err
 }
 
 func (l *live) writeAudit(m *metering, report *audit.Report) error {

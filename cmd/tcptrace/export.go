@@ -44,11 +44,12 @@ func newExport() *cobra.Command {
 them for other programs. Neither root nor Linux is needed.
 
   parquet   a table of connections: a row for each that ended, or was open at the end;
-            with --events a table of events: a row for each line of "tcptrace watch".
-            Columns are never renamed; units are in their names; what is not known is
-            null. zstd, so that DuckDB, Spark, pandas and others read it as it is
+            with --events a table of events: a row for each line that "tcptrace watch"
+            has, with --kind state,retransmit,reset,drop,error. Columns are never renamed;
+            units are in their names; what is not known is null. zstd, so that DuckDB,
+            Spark, pandas and others read it as it is
   json      the same records as "tcptrace conns --open -o json" has, one a line; with
-            --events those of "tcptrace watch -o json"
+            --events those of "tcptrace watch -o json" with these kinds
   perfetto  a trace in Chrome's format, for ui.perfetto.dev or chrome://tracing: a track
             for each process, a slice for each connection and each of its states,
             instants for retransmits and resets
@@ -99,9 +100,9 @@ func (e *exportCommand) run(cmd *cobra.Command, files []string) (err error) {
 		return err
 	}
 	defer file.abandon()
-	e.every = e.events || e.as == asPerfetto
-	if e.as != asPerfetto && !e.events {
-		e.filter.Kinds = []filter.Kind{filter.KindConnection}
+	e.every = e.as == asPerfetto
+	if e.as != asPerfetto {
+		e.filter.Kinds = e.kinds()
 	}
 	out := newExportOutput(e, file)
 	if e.as == asPerfetto { // which shows all that they did
@@ -120,6 +121,17 @@ func (e *exportCommand) run(cmd *cobra.Command, files []string) (err error) {
 	}
 	conclude(cmd.ErrOrStderr(), summary)
 	return err
+}
+
+// kinds returns those of the records that are written.
+func (e *exportCommand) kinds() []filter.Kind {
+	switch {
+	case !e.events:
+		return []filter.Kind{filter.KindConnection}
+	case len(e.filter.States) > 0:
+		return []filter.Kind{filter.KindState}
+	}
+	return []filter.Kind{filter.KindState, filter.KindRetransmit, filter.KindReset, filter.KindDrop, filter.KindError}
 }
 
 // settle finds out the format, and refuses what cannot be.

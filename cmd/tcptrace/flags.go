@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"net"
 	"strconv"
 	"strings"
 	"time"
@@ -159,3 +160,60 @@ func (b *bytesFlag) Set(s string) error {
 
 func (b *bytesFlag) String() string { return "" }
 func (b *bytesFlag) Type() string   { return "size" }
+
+// A quantity is a whole number from 1.
+type quantity struct{ to *int }
+
+func (q quantity) Set(s string) error {
+	v, err := strconv.ParseUint(s, 10, 31)
+	if err != nil || v == 0 {
+		return fmt.Errorf("%q is not a number; write 1 or more", s)
+	}
+	*q.to = int(v)
+	return nil
+}
+
+func (q quantity) String() string { return "" }
+func (q quantity) Type() string   { return "number" }
+
+// An address is one to listen at.
+type address struct{ to *string }
+
+func (a address) Set(s string) error {
+	_, port, err := net.SplitHostPort(s)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port)
+	}
+	if err != nil || port == "" {
+		return fmt.Errorf("%q is no address; write HOST:PORT, such as 127.0.0.1:9435 or [::1]:9435, or :9435 for everybody", s)
+	}
+	*a.to = s
+	return nil
+}
+
+func (a address) String() string {
+	if a.to == nil {
+		return ""
+	}
+	return *a.to
+}
+func (a address) Type() string { return "address" }
+
+// A share is a part of one core, in percent or as a number.
+type share struct{ to *float64 }
+
+func (s share) Set(text string) error {
+	number, percent := strings.CutSuffix(text, "%")
+	v, err := strconv.ParseFloat(number, 64)
+	if percent {
+		v /= 100
+	}
+	if err != nil || !(v >= 0.0001 && v <= 64) {
+		return fmt.Errorf("%q is no share of a core; write a percentage such as 1%%", text)
+	}
+	*s.to = v
+	return nil
+}
+
+func (s share) String() string { return "" }
+func (s share) Type() string   { return "share" }

@@ -293,7 +293,7 @@ func lacking(capabilities []probe.Capability, grade probe.Grade) (names []string
 // conclude says what the records do not show.
 func conclude(stderr io.Writer, s trace.Summary) {
 	if s.Lost > 0 {
-		fmt.Fprintf(stderr, "tcptrace: %d events were lost, the kernel side had no room for them; a larger --ring-size helps\n", s.Lost)
+		fmt.Fprintf(stderr, "tcptrace: %d events were lost, the kernel side had no room for them (a larger --ring-size helps), or the kernel skipped our program\n", s.Lost)
 	}
 	if s.Untold > 0 && s.Lost == 0 {
 		fmt.Fprintf(stderr, "tcptrace: %d transitions are missing though no event was lost: this kernel did not run our programs then\n", s.Untold)

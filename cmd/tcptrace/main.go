@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -46,10 +47,10 @@ func run(args []string, stdout, stderr io.Writer) int {
 
 // report says on one line what went wrong, and what to do about it.
 func report(err error, stderr io.Writer) int {
-	if err == nil || errors.Is(err, syscall.EPIPE) { // nobody reads any more
+	if err == nil {
 		return exitOK
 	}
-	text := strings.Join(strings.Fields(err.Error()), " ")
+	text := oneLine(err)
 	status := exitFailed
 	if own := (*statusError)(nil); errors.As(err, &own) {
 		if own.err == nil {
@@ -72,11 +73,30 @@ func report(err error, stderr io.Writer) int {
 		status = exitUsage
 	case errors.As(err, &unequal):
 		status = exitUnequal
+	case errors.Is(err, syscall.EPIPE): // nobody reads any more
+		return exitOK
 	case errors.As(err, &unable):
 		text += `; "tcptrace doctor" says what this host allows`
 	}
 	fmt.Fprintln(stderr, "tcptrace:", text)
 	return status
+}
+
+// oneLine spells an error, and each of several once.
+func oneLine(err error) string {
+	var parts []string
+	for line := range strings.Lines(err.Error()) {
+		line = strings.Join(strings.Fields(line), " ")
+		last := len(parts) - 1
+		switch {
+		case line == "" || slices.Contains(parts, line):
+		case last >= 0 && strings.HasSuffix(parts[last], ":"): // it introduces this one
+			parts[last] += " " + line
+		default:
+			parts = append(parts, line)
+		}
+	}
+	return strings.Join(parts, "; ")
 }
 
 // An unableError says why this host cannot be traced.

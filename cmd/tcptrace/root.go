@@ -55,9 +55,12 @@ func newHelp(root *cobra.Command) *cobra.Command {
 			if err := unknownCommand(root, args); err != nil {
 				return err
 			}
-			cmd, _, err := root.Find(args)
+			cmd, rest, err := root.Find(args)
 			if err != nil {
 				return err
+			}
+			if len(rest) > 0 {
+				return usagef("unexpected argument %q; write %q", rest[0], "tcptrace help "+args[0])
 			}
 			return cmd.Help()
 		},

@@ -2,8 +2,10 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -35,7 +37,10 @@ type Server struct {
 // exporter-toolkit that asks for TLS or passwords, or "".
 func NewServer(address, webConfig string, log *slog.Logger) (*Server, error) {
 	if err := web.Validate(webConfig); err != nil {
-		return nil, fmt.Errorf("%s: %w", webConfig, err)
+		if unread := (*fs.PathError)(nil); errors.As(err, &unread) {
+			err = unread.Err // which has the name already
+		}
+		return nil, fmt.Errorf("read the web configuration %s: %w", webConfig, err)
 	}
 	l, err := net.Listen("tcp", address)
 	if err != nil {

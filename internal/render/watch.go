@@ -271,5 +271,5 @@ func (l *line) lost(ev *event.Event) {
 		l.text(" ")
 		l.text(ev.Loss.Kind.String())
 	}
-	l.text(" events: the kernel side had no room for them; a larger --ring-size helps")
+	l.text(" events: the kernel side had no room for them (a larger --ring-size helps), or the kernel skipped our program")
 }
