@@ -112,6 +112,21 @@ func TestTracker_HandshakeEnds(t *testing.T) {
 	}
 }
 
+// The request's timer runs on one processor while a RST ends it on another: the
+// SYN-ACK that is sent then begins nothing.
+func TestTracker_HandshakeEnds_AsItsTimerRuns(t *testing.T) {
+	c := aServer
+	tr := story(t, `
+		1s server/51:80 LISTEN>SYN_RECV ?
+		2s server/51:80 SYN_RECV>CLOSE 1s reset
+		2s server/51:80 ended reset_received SYN_RECV=1s
+		2.005s server/51:80 retransmitted synack`,
+		c.request(1*s), c.requestEnd(2*s, event.CauseReset), c.event(event.RetransmitSynAck, 2005*ms))
+	if st := tr.Stats(); st.Live != 0 || st.Late != 1 {
+		t.Errorf("%d live and %d late, want 0 and 1", st.Live, st.Late)
+	}
+}
+
 // The client of the handshake that the server's full accept queue reset, and
 // of the one that it reset itself (the server's is above).
 func TestTracker_ResetDuringHandshake_Client(t *testing.T) {

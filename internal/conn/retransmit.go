@@ -154,6 +154,10 @@ func (t *Tracker) resender(ev *event.Event, r *record) *record {
 	}
 	old := ev.Old
 	if ev.Kind == event.RetransmitSynAck {
+		if past != nil && past.dead { // its timer ran on one CPU while another ended it
+			t.stats.Late++
+			return past
+		}
 		old = tcp.SynRecv
 	}
 	if !alive(old) {
