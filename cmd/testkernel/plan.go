@@ -128,7 +128,7 @@ const expiry = "^TestLive_Stories$/^time-wait-expiry$/"
 func script(o *options) string {
 	var b strings.Builder
 	for _, m := range modes {
-		probe := fmt.Sprintf("probe.test -hooks %s -slack 100ms -test.v -test.parallel 1 -test.timeout 20m", m)
+		probe := probeBy(m)
 		fmt.Fprintf(&b, "if tcptrace doctor --hooks %s >/dev/null 2>/tmp/why; then\n", m)
 		fmt.Fprintf(&b, "\tsuite doctor/%[1]s tcptrace doctor --hooks %[1]s -o json\n", m)
 		fmt.Fprintf(&b, "\tsuite verifier/%s %s -test.run '^TestPrograms_Verified$'\n", m, probe)
@@ -162,12 +162,17 @@ for round in 1 2 3 4; do
 done
 `
 
+func probeBy(m mode) string {
+	return fmt.Sprintf("probe.test -hooks %s -slack 100ms -test.v -test.parallel 1 -test.timeout 20m", m)
+}
+
 // endOfLong waits for the tests that take a minute, and hands over what they said.
+// With more than that to do, it is one that failed, which is to be run once more.
 func endOfLong() string {
 	var b strings.Builder
-	b.WriteString("long() { cat $2; return $1; }\n")
 	for _, m := range modes { // "suite" runs its command in a shell of its own, to which they are strangers
-		fmt.Fprintf(&b, "[ -z \"$pid_%[1]s\" ] || { wait $pid_%[1]s; suite long/%[1]s long $? /tmp/long-%[1]s; }\n", m)
+		fmt.Fprintf(&b, "long_%s() { [ $# = 2 ] || { shift 2; %s \"$@\"; return; }; cat $2; return $1; }\n", m, probeBy(m))
+		fmt.Fprintf(&b, "[ -z \"$pid_%[1]s\" ] || { wait $pid_%[1]s; suite long/%[1]s long_%[1]s $? /tmp/long-%[1]s; }\n", m)
 	}
 	return b.String()
 }
