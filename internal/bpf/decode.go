@@ -43,6 +43,8 @@ type Decoder struct {
 	// EndCause tells from a stack why a timewait socket in the given
 	// substate ended. It returns false where the socket did not end.
 	EndCause func(frames *Frames, substate tcp.State) (event.Cause, bool)
+
+	ended TcptraceTtTimewaitEnd // the last record of this kind
 }
 
 // kinds maps the kernel side's kinds to the domain's.
@@ -201,9 +203,8 @@ func (d *Decoder) decodeBody(raw []byte, head *TcptraceTtHead, ev *event.Event) 
 			ev.ISNs = isns(&body.Isn, ev)
 		}
 	case event.TimeWaitEnd:
-		var body TcptraceTtTimewaitEnd
-		if ok = read(raw, &body); ok {
-			return d.timeWaitEnd(&body, ev)
+		if ok = read(raw, &d.ended); ok {
+			return d.timeWaitEnd(&d.ended, ev)
 		}
 	case event.Retransmit, event.Congestion:
 		var body TcptraceTtRetransmit

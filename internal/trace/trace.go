@@ -83,6 +83,8 @@ type Trace struct {
 	tracker *conn.Tracker
 	gate    gate
 	sink    Sink
+	emit    conn.Handler // made once: there is one for each event
+	failed  conn.Change  // the one that is passed on, likewise
 	cancel  context.CancelFunc
 	err     error // why the sink takes no more: errFull, or of Flush
 	last    event.Time
@@ -95,6 +97,7 @@ func New(options Options) *Trace {
 		options: options,
 		tracker: conn.New(conn.Options{Reuse: true}),
 	}
+	t.emit = t.take
 	t.gate = gate{filter: &t.options.Filter, pass: t.show, sparse: options.Sparse}
 	return t
 }
@@ -158,8 +161,8 @@ func (t *Trace) handle(ev *event.Event) {
 	t.tracker.Handle(ev, t.emit)
 }
 
-// emit passes on a change, and forgets a stranger's connection.
-func (t *Trace) emit(c *conn.Change) {
+// take passes on a change, and forgets a stranger's connection.
+func (t *Trace) take(c *conn.Change) {
 	t.sort(c)
 	if c.Conn != nil && c.Kind != conn.Ended && t.gate.strange(c.Conn) {
 		t.gate.drop(c.Conn)
@@ -184,11 +187,8 @@ func (t *Trace) sort(c *conn.Change) {
 		if Selects(f, c) {
 			t.gate.judge(c)
 		}
-		if failed, ok := Errored(c); ok && Selects(f, &failed) {
-			t.gate.judge(&failed)
-		}
-		if c.New == tcp.Close && c.Conn.Listener() { // which has no Ended
-			t.gate.drop(c.Conn)
+		if c.New == tcp.Close {
+			t.closed(c)
 		}
 	case conn.Retransmitted, conn.Episode, conn.Crowd, conn.ResetSent, conn.ResetReceived:
 		if Selects(f, c) {
@@ -204,6 +204,17 @@ func (t *Trace) sort(c *conn.Change) {
 		}
 	case conn.Ended:
 		t.ended(c)
+	}
+}
+
+// closed passes on what a transition to CLOSE means beside itself.
+func (t *Trace) closed(c *conn.Change) {
+	if failed, ok := Errored(c); ok && Selects(&t.options.Filter, &failed) {
+		t.failed = failed
+		t.gate.judge(&t.failed)
+	}
+	if c.Conn.Listener() { // which has no Ended
+		t.gate.drop(c.Conn)
 	}
 }
 
