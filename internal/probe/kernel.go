@@ -16,11 +16,12 @@ import (
 // A kernel is what we found out about the one that runs: facts, never a
 // version number.
 type kernel struct {
-	types   *btf.Spec
-	untyped error    // why programs cannot rest on types that the kernel itself has; nil if they can
-	symbols *symbols // nil where kallsyms hides addresses
-	hidden  error    // why symbols is nil
-	learnt  *learnt  // where it is, and the addresses were asked for
+	types   *btf.Spec  // until it is traced
+	cache   *btf.Cache // likewise: whoever loads programs reads the kernel's own types here
+	untyped error      // why programs cannot rest on types that the kernel itself has; nil if they can
+	symbols *symbols   // nil where kallsyms hides addresses
+	hidden  error      // why symbols is nil
+	learnt  *learnt    // where it is, and the addresses were asked for
 
 	hz uint64 // jiffies a second
 
@@ -39,11 +40,12 @@ type kernel struct {
 
 // examineKernel reads BTF, of that file unless it is "", and kallsyms.
 func examineKernel(file string) (*kernel, error) {
-	types, untyped, err := readTypes(file)
+	cache := btf.NewCache() // to read the types takes longer than all else here
+	types, untyped, err := readTypes(file, cache)
 	if err != nil {
 		return nil, err
 	}
-	k := &kernel{types: types, untyped: untyped, hz: ticksPerSecond()}
+	k := &kernel{types: types, cache: cache, untyped: untyped, hz: ticksPerSecond()}
 	k.symbols, k.hidden = readSymbols(symbolNames())
 	k.cookieHelper = untyped == nil && k.hasFunction("bpf_get_socket_ptr_cookie")
 	k.socketStorage = untyped == nil && k.hasFunction("bpf_sk_storage_get_tracing")

@@ -69,7 +69,7 @@ func (l *lesson) prepare(k *kernel) (err error) {
 	if err := spec.Variables[bpf.HandlersVarOwnPort].Set(uint16(port)); err != nil {
 		return fmt.Errorf("tell the iterator a port: %w", err)
 	}
-	options := ebpf.CollectionOptions{Programs: ebpf.ProgramOptions{KernelTypes: k.types}}
+	options := ebpf.CollectionOptions{Cache: k.cache, Programs: ebpf.ProgramOptions{KernelTypes: k.types}}
 	if l.collection, err = ebpf.NewCollectionWithOptions(spec, options); err != nil {
 		return fmt.Errorf("load %s: %w", bpf.HandlersProgTtHandlers, err)
 	}

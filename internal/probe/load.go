@@ -129,7 +129,7 @@ func (p *programs) leaveOut(spec *ebpf.CollectionSpec, program string, why error
 // loadCollection loads what is left of spec. If that does not work as a whole,
 // it finds out which programs the kernel refuses.
 func (p *programs) loadCollection(spec *ebpf.CollectionSpec, k *kernel) error {
-	options := ebpf.CollectionOptions{Programs: ebpf.ProgramOptions{KernelTypes: k.types}}
+	options := ebpf.CollectionOptions{Cache: k.cache, Programs: ebpf.ProgramOptions{KernelTypes: k.types}}
 	var err error
 	p.collection, err = ebpf.NewCollectionWithOptions(spec, options)
 	if err == nil {

@@ -87,7 +87,8 @@ func Open(opts Options) (*Source, error) {
 	case k.untyped != nil:
 		s.unswept = k.untyped
 	default:
-		s.sweeper, s.unswept = newSweeper(&opts, maps[bpf.TcptraceMapOwners], maps[bpf.TcptraceMapListeners])
+		s.sweeper, s.unswept = newSweeper(&opts, k.cache, maps[bpf.TcptraceMapOwners], maps[bpf.TcptraceMapListeners])
+	k.types, k.cache = nil, nil // what was read of them is many MB
 	}
 	return s, nil
 }

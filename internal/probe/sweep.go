@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
 
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/proc"
@@ -56,8 +57,8 @@ type swept struct {
 	err          error
 }
 
-func newSweeper(opts *Options, owners, listeners *ebpf.Map) (*sweeper, error) {
-	reader, err := snapshot.OpenFor(listeners)
+func newSweeper(opts *Options, types *btf.Cache, owners, listeners *ebpf.Map) (*sweeper, error) {
+	reader, err := snapshot.OpenFor(types, listeners)
 	if err != nil {
 		return nil, err
 	}

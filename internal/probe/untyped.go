@@ -33,7 +33,7 @@ const (
 // readTypes reads the types of the kernel that runs: from the file, or, if that
 // is "", where they can be found. untyped says why programs cannot rest on types
 // that the kernel itself has.
-func readTypes(file string) (types *btf.Spec, untyped, err error) {
+func readTypes(file string, cache *btf.Cache) (types *btf.Spec, untyped, err error) {
 	if file != "" {
 		if types, err = btf.LoadSpec(file); err != nil {
 			return nil, nil, fmt.Errorf("read the kernel's types of %s: %w", file, err)
@@ -43,7 +43,7 @@ func readTypes(file string) (types *btf.Spec, untyped, err error) {
 	if _, err := os.Stat(kernelTypes); err != nil {
 		untyped = fmt.Errorf("%w: %w", errUntyped, err)
 	}
-	if types, err = btf.LoadKernelSpec(); err != nil {
+	if types, err = cache.Kernel(); err != nil {
 		return nil, nil, fmt.Errorf("read the kernel's types (needs CONFIG_DEBUG_INFO_BTF, or a file of them: --btf): %w", err)
 	}
 	return types, untyped, nil

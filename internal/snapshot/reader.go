@@ -47,12 +47,12 @@ type features struct {
 
 // Open loads the iterators. It returns ErrPrivileges where the process may not
 // load them and ErrUnsupported where the kernel has none.
-func Open() (*Reader, error) { return OpenFor(nil) }
+func Open() (*Reader, error) { return OpenFor(btf.NewCache(), nil) }
 
-// OpenFor is Open, and each snapshot puts the listeners that it finds into the
+// OpenFor is Open with the kernel's types from a cache, as reading them takes longer
+// than all else here. Each snapshot puts the listeners that it finds into the
 // map, by their addresses in the kernel's memory (bpf/listeners.h).
-func OpenFor(listeners *ebpf.Map) (*Reader, error) {
-	cache := btf.NewCache() // reading the kernel's types takes longer than all else here
+func OpenFor(cache *btf.Cache, listeners *ebpf.Map) (*Reader, error) {
 	types, err := cache.Kernel()
 	if err != nil {
 		return nil, fmt.Errorf("%w: read the kernel's BTF: %w", ErrUnsupported, err)
