@@ -118,8 +118,10 @@ func (s *agentSettings) trace(ctx context.Context, a *agent.Agent, server *agent
 		Filter: s.probe.Filter, Now: monotonic, Every: true, Sparse: s.probe.FiltersProcesses(),
 		Ready: func() { s.began(a, server, stderr) },
 	})
-	s.probe.OnBatch = t.Batch
-	if source, err = probe.Open(s.probe); err != nil {
+	options := s.probe
+	options.OnBatch = t.Batch
+	rest(&options)
+	if source, err = probe.Open(options); err != nil {
 		return &unableError{err}
 	}
 	defer source.Close()

@@ -33,6 +33,7 @@ type live struct {
 	probe    probe.Options
 	cmdline  bool
 	every    bool     // see trace.Options
+	prompt   bool     // somebody waits for what is read, by a key
 	from     []string // recordings to read instead
 	save     string   // a recording to make as well
 	saving   recording.FileOptions
@@ -101,7 +102,7 @@ func (l *live) advanced() *pflag.FlagSet {
 	hooksFlag(advanced, &l.probe)
 	btfFlag(advanced, &l.probe)
 	advanced.Var(size{&l.probe.RingBytes}, "ring-size", "`SIZE` of the buffer between kernel and tcptrace (default 8MiB); raise it if events are lost")
-	advanced.Var(period{to: &l.probe.Poll, min: time.Millisecond, max: 10 * time.Second}, "poll", "`TIME` between two readings of that buffer (default 50ms)")
+	advanced.Var(period{to: &l.probe.Poll, min: time.Millisecond, max: 10 * time.Second}, "poll", "`TIME` between two readings of that buffer (default 50ms, up to 200ms while nothing happens)")
 	return advanced
 }
 
@@ -133,6 +134,9 @@ func (l *live) run(cmd *cobra.Command, build newSink) (trace.Summary, error) {
 		defer labels.Close()
 	}
 	l.probe.Filter = l.filter
+	if !l.prompt {
+		rest(&l.probe)
+	}
 	if l.save != "" {
 		var err error
 		if l.capture, err = newCapture(l.save, l.saving); err != nil {
@@ -147,6 +151,18 @@ func (l *live) run(cmd *cobra.Command, build newSink) (trace.Summary, error) {
 		err = errNoReader
 	}
 	return summary, err
+}
+
+// pollIdle is how long the source is left alone while nothing happens: as long as
+// nobody notices.
+const pollIdle = 200 * time.Millisecond
+
+// rest has the ring read less often while it is empty, unless the user has said how
+// often it is to be read.
+func rest(o *probe.Options) {
+	if o.Poll == 0 {
+		o.PollIdle = pollIdle
+	}
 }
 
 // interruptible returns a context that ends when the user wants that, or nobody

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/probe"
 )
 
 // watchReader returns a context that ends, with errNoReader, when out is a pipe or a
@@ -40,8 +41,4 @@ func watchReader(ctx context.Context, out io.Writer) (context.Context, context.C
 }
 
 // monotonic reads the clock of the kernel's events.
-func monotonic() event.Time {
-	var t unix.Timespec
-	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &t) // cannot fail for this clock
-	return event.Time(t.Nano())
-}
+func monotonic() event.Time { return probe.Now() }

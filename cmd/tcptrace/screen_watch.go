@@ -87,7 +87,7 @@ func (w *watch) runScreen(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	w.every = true
+	w.every, w.prompt = true, true
 	w.probe.Errors = w.failedCalls
 	options := screen.Options{}
 	if settings, err := sysctl.NewReader(diagnose.Sysctls()); err == nil {

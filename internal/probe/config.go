@@ -13,7 +13,7 @@ import (
 // kernelConfig is what the programs are told before they are loaded.
 func (k *kernel) config(set *hookSet, opts *Options) bpf.TcptraceTtConfig {
 	c := bpf.TcptraceTtConfig{
-		WakeBytes:        uint64(opts.RingBytes) / 4,
+		WakeBytes:        uint64(opts.RingBytes) / wakeShare,
 		HasCookieHelper:  flag(k.cookieHelper),
 		HasRetransmitErr: flag(k.retransmitErr),
 		HasResetReason:   flag(k.resetReason),

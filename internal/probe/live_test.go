@@ -455,9 +455,10 @@ func TestLive_TinyRing_ReceivedAndLostAreWhatWasSent(t *testing.T) {
 			t.Errorf("%d received + %d lost, %d sent", seen.received, seen.lost, seen.sent)
 		}
 		client, server := paths(t, "churn")
+		const listener = "CLOSE LISTEN CLOSE" // all of what is lost may be at the end
 		for _, l := range seen.lives {
 			states := strings.Join(l.states, " ")
-			if l.conn.Complete && states != client && states != server {
+			if l.conn.Complete && states != client && states != server && states != listener {
 				t.Fatalf("%v -> %v is said to be complete: %s", l.conn.Local, l.conn.Remote, states)
 			}
 		}

@@ -33,6 +33,10 @@ type ring struct {
 	at       uint64 // the position of the next record
 }
 
+// wakeShare is the part of the ring that is full when the kernel side asks for it to
+// be read: one in so many.
+const wakeShare = 4
+
 func openRing(m *ebpf.Map) (*ring, error) {
 	size, page := int(m.MaxEntries()), unix.Getpagesize()
 	consumer, err := unix.Mmap(m.FD(), 0, page, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
@@ -73,6 +77,12 @@ func (r *ring) next() []byte {
 // left reports whether the kernel has put something behind what next returned.
 // After next has returned nil, that is a record which is still being written.
 func (r *ring) left() bool { return r.at != atomic.LoadUint64(position(r.producer)) }
+
+// fills reports whether the kernel side asks for the ring to be read, at this
+// moment: see wakeShare.
+func (r *ring) fills() bool {
+	return atomic.LoadUint64(position(r.producer))-r.at > (r.mask+1)/wakeShare
+}
 
 // free gives back the room of all that next has returned.
 func (r *ring) free() { atomic.StoreUint64(position(r.consumer), r.at) }

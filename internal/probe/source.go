@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/tcptrace/tcptrace/internal/bpf"
 	"github.com/tcptrace/tcptrace/internal/event"
 )
@@ -59,6 +57,7 @@ func Open(opts Options) (*Source, error) {
 	if opts.Poll == 0 {
 		opts.Poll = defaultPoll
 	}
+	opts.PollIdle = max(opts.Poll, opts.PollIdle)
 	k, err := examineKernel(opts.BTF)
 	if err != nil {
 		return nil, err
@@ -88,8 +87,8 @@ func Open(opts Options) (*Source, error) {
 		s.unswept = k.untyped
 	default:
 		s.sweeper, s.unswept = newSweeper(&opts, k.cache, maps[bpf.TcptraceMapOwners], maps[bpf.TcptraceMapListeners])
-	k.types, k.cache = nil, nil // what was read of them is many MB
 	}
+	k.types, k.cache = nil, nil // what was read of them is many MB
 	return s, nil
 }
 
@@ -100,10 +99,10 @@ func (s *Source) start() error {
 	if s.ring, err = openRing(maps[bpf.TcptraceMapEvents]); err != nil {
 		return err
 	}
-	if s.waiter, err = newWaiter(maps[bpf.TcptraceMapEvents].FD()); err != nil {
+	if s.waiter, err = newWaiter(maps[bpf.TcptraceMapEvents].FD(), s.ring.fills); err != nil {
 		return err
 	}
-	s.watch = newWatch(s.programs)
+	s.watch = newWatch(s.programs, s.kernel)
 	s.ledger, err = newLedger(s.programs, now())
 	return err
 }
@@ -114,11 +113,13 @@ func (s *Source) start() error {
 func (s *Source) Run(ctx context.Context, handle event.Handler) error {
 	stop := context.AfterFunc(ctx, s.waiter.interrupt)
 	defer stop()
+	pause := s.opts.Poll
 	for ctx.Err() == nil {
 		s.sweeper.start(ctx, now())
-		if err := s.watch.look(now(), s.ledger.sent, s.ledger.counted); err != nil {
+		if err := s.watch.look(now(), &s.ledger); err != nil {
 			return err
 		}
+		read := s.ring.at
 		more, err := s.poll(handle, false)
 		if err != nil {
 			return err
@@ -126,7 +127,10 @@ func (s *Source) Run(ctx context.Context, handle event.Handler) error {
 		if more {
 			continue
 		}
-		if err := s.waiter.wait(s.opts.Poll); err != nil {
+		if pause = min(2*pause, s.opts.PollIdle); s.ring.at != read {
+			pause = s.opts.Poll
+		}
+		if err := s.waiter.wait(pause); err != nil {
 			return err
 		}
 	}
@@ -278,15 +282,4 @@ func (s *Source) Close() error {
 	}
 	errs = append(errs, s.sweeper.close())
 	return errors.Join(append(errs, s.programs.close())...)
-}
-
-// now reads the clock of the kernel's time stamps.
-func now() event.Time {
-	var t unix.Timespec
-	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &t) // cannot fail for this clock
-	return event.Time(t.Nano())
-}
-
-func readClock() event.Clock {
-	return event.Clock{Boot: time.Now().Round(0).Add(-time.Duration(now()))}
 }

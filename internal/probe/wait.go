@@ -5,6 +5,9 @@ package probe
 import (
 	"errors"
 	"fmt"
+	"os"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -12,36 +15,52 @@ import (
 
 // A waiter sleeps until the ring is to be read: after the poll interval, when
 // the kernel side asks for it because the ring fills, or when it is woken.
+//
+// It sleeps in Go's own poller. To Go's scheduler a thread that sleeps in a system
+// call of its own is at work, and is looked after: some sixty times in 50 ms.
 type waiter struct {
-	epoll int
-	wake  int // eventfd
+	ring  *os.File // another descriptor of it
+	raw   syscall.RawConn
+	fills func() bool // whether the kernel side asks for the ring to be read
+	over  atomic.Bool
 }
 
-func newWaiter(ring int) (*waiter, error) {
-	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+func newWaiter(ring int, fills func() bool) (*waiter, error) {
+	fd, err := unix.FcntlInt(uintptr(ring), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
-		return nil, fmt.Errorf("create epoll: %w", err)
+		return nil, fmt.Errorf("watch the ring: %w", err)
 	}
-	wake, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err := unix.SetNonblock(fd, true); err != nil { // or os.NewFile does not poll it
+		return nil, errors.Join(fmt.Errorf("watch the ring: %w", err), unix.Close(fd))
+	}
+	w := &waiter{fills: fills, ring: os.NewFile(uintptr(fd), "ring")}
+	if w.raw, err = w.ring.SyscallConn(); err == nil {
+		err = w.ring.SetReadDeadline(time.Time{})
+	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("create eventfd: %w", err), unix.Close(epoll))
-	}
-	w := &waiter{epoll: epoll, wake: wake}
-	// Edge-triggered: a ring that merely holds data must not end the sleep,
-	// or a busy host would have us read it record by record.
-	for fd, events := range map[int]uint32{ring: unix.EPOLLIN | unix.EPOLLET, wake: unix.EPOLLIN} {
-		if err := unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: events, Fd: int32(fd)}); err != nil {
-			return nil, errors.Join(fmt.Errorf("watch the ring: %w", err), w.close())
-		}
+		return nil, errors.Join(fmt.Errorf("watch the ring: %w", err), w.close())
 	}
 	return w, nil
 }
 
-// wait returns after at most d.
+// wait returns after at most d. A ring that merely holds data does not end the
+// sleep, only that the kernel side asks for it: on a busy host we would else read
+// record by record.
 func (w *waiter) wait(d time.Duration) error {
-	var events [2]unix.EpollEvent
-	_, err := unix.EpollWait(w.epoll, events[:], int(max(d.Milliseconds(), 1)))
-	if err != nil && !errors.Is(err, unix.EINTR) {
+	if err := w.ring.SetReadDeadline(time.Now().Add(d)); err != nil {
+		return fmt.Errorf("wait for the ring: %w", err)
+	}
+	if w.over.Load() { // after the deadline is set: interrupt sets both in the other order
+		return nil
+	}
+	slept := false
+	err := w.raw.Read(func(uintptr) bool {
+		// What was asked for before this sleep is forgotten; and a full ring asks no more.
+		done := slept || w.fills()
+		slept = true
+		return done
+	})
+	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 		return fmt.Errorf("wait for the ring: %w", err)
 	}
 	return nil
@@ -50,10 +69,8 @@ func (w *waiter) wait(d time.Duration) error {
 // interrupt ends the current sleep and all later ones. It may be called from
 // any goroutine.
 func (w *waiter) interrupt() {
-	one := [8]byte{1}
-	_, _ = unix.Write(w.wake, one[:])
+	w.over.Store(true)
+	_ = w.ring.SetReadDeadline(time.Unix(1, 0)) // where it is closed nobody sleeps
 }
 
-func (w *waiter) close() error {
-	return errors.Join(unix.Close(w.epoll), unix.Close(w.wake))
-}
+func (w *waiter) close() error { return w.ring.Close() }

@@ -16,11 +16,14 @@ import (
 
 const (
 	// watchEvery is how often the kernel side's maps are looked at for what no
-	// hook tells.
+	// hook tells: while there is such, and where the kernel does not say what met
+	// a full queue, so that the queue must be seen while it is full.
 	watchEvery = 100 * time.Millisecond
 
-	// watchIdle is how often while the hooks tell nothing: to go through the
-	// empty places of a map of 16,384 listeners takes half a millisecond.
+	// watchCalm is how often while there is none, and watchIdle while the hooks tell
+	// nothing: to go through the empty places of a map of 16,384 listeners takes half
+	// a millisecond.
+	watchCalm = 500 * time.Millisecond
 	watchIdle = time.Second
 
 	// stormEnds is for how long after something was last counted there may be
@@ -45,28 +48,45 @@ type watch struct {
 	sent               uint64     // what the hooks had told as of the last look
 	known              uint64     // what they had counted
 	grew               event.Time // since when that is so
+	full               uint64     // what they had told of full queues
+	filled             event.Time // since when that is so
+	blind              bool       // a queue must be seen while it is full
 }
 
-func newWatch(p *programs) watch {
+func newWatch(p *programs, k *kernel) watch {
 	w := watch{
 		storms: p.collection.Maps[bpf.TcptraceMapStorms],
 		over:   p.collection.Variables[bpf.TcptraceVarTracingIsOver],
 		flows:  p.collection.Variables[bpf.TcptraceVarFlowsDropped],
 		forgot: now(),
+		blind:  !k.freedReceiver,
 	}
 	w.listeners, w.counted = p.iterator(bpf.TcptraceProgTtListeners), p.iterator(bpf.TcptraceProgTtStorms)
 	return w
 }
 
-// look looks if it is time to. sent and counted are how often the hooks have told
-// something so far, and counted it instead.
-func (w *watch) look(now event.Time, sent, counted uint64) error {
-	idle := sent == w.sent && counted == w.known
-	since := now.Sub(w.last)
-	if since < watchEvery || idle && since < watchIdle {
+// interval returns how long after the last look the next one is due.
+func (w *watch) interval(now event.Time, l *ledger) time.Duration {
+	recent := func(at event.Time) bool { return at != 0 && now.Sub(at) <= stormEnds }
+	if full := l.known[event.QueueFull].Sent; full != w.full {
+		w.full, w.filled = full, now
+	}
+	switch {
+	case l.sent == w.sent && l.counted == w.known:
+		return watchIdle
+	case w.blind || l.counted != w.known || recent(w.grew) || recent(w.filled):
+		return watchEvery
+	}
+	return watchCalm
+}
+
+// look looks if it is time to, by what the hooks have told so far.
+func (w *watch) look(now event.Time, l *ledger) error {
+	if now.Sub(w.last) < w.interval(now, l) {
 		return nil
 	}
-	w.last, w.sent = now, sent
+	counted := l.counted
+	w.last, w.sent = now, l.sent
 	if now.Sub(w.forgot) >= forgetEvery {
 		w.forgot = now
 		if err := w.forget(now); err != nil {
