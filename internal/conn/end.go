@@ -47,8 +47,7 @@ func (t *Tracker) over(r *record, at event.Time, remember bool) {
 		t.closeEpisode(r, at)
 	}
 	if !r.Listener() {
-		t.change = Change{Kind: Ended, Time: at, Conn: &r.Connection}
-		t.emit(&t.change)
+		t.emit(t.plain(Ended, at, r))
 	}
 	t.stats.States[r.State]--
 	if r.listening {

@@ -26,9 +26,7 @@ func (t *Tracker) release(r *record) {
 	if r.State == tcp.SynRecv {
 		old = tcp.Listen
 	}
-	t.change = Change{
-		Kind: Transition, Time: r.Opened, Conn: &r.Connection,
-		Old: old, New: r.State, Task: r.Owner.Task,
-	}
-	t.emit(&t.change)
+	c := t.plain(Transition, r.Opened, r)
+	c.Old, c.New, c.Task = old, r.State, r.Owner.Task
+	t.emit(c)
 }

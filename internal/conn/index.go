@@ -75,16 +75,24 @@ func (x *index) find(ev *event.Event) *record {
 
 // byCookie returns the record of an ID that has a cookie, or nil.
 func (x *index) byCookie(id event.ID) *record {
-	if seat := x.byID.get(id); seat != 0 {
-		return x.record(seat)
+	last := x.recent.of(id)
+	if r := *last; r != nil && r.ID == id {
+		r.fresh = true
+		return r
 	}
-	return nil
+	seat := x.byID.get(id)
+	if seat == 0 {
+		return nil
+	}
+	r := x.record(seat)
+	*last = r
+	return r
 }
 
 // insert adds a live record.
 func (x *index) insert(r *record) {
 	if r.ID.Cookie != 0 {
-		x.byID.put(r.ID, r.Number)
+		x.enter(r)
 	} else {
 		r.byTuple = true
 		x.byTuple[r.tuple()] = r
@@ -98,7 +106,13 @@ func (x *index) rename(r *record, id event.ID) {
 	delete(x.byTuple, r.tuple())
 	r.byTuple = false
 	r.ID = id
+	x.enter(r)
+}
+
+// enter makes r known by its identity, in place of any other.
+func (x *index) enter(r *record) {
 	x.byID.put(r.ID, r.Number)
+	*x.recent.of(r.ID) = r
 }
 
 // touch makes r the last to have changed its state, where that may soon

@@ -50,8 +50,9 @@ func (t *Tracker) used(ev *event.Event, r *record, via Via) {
 }
 
 func (t *Tracker) emitOwned(r *record, ev *event.Event) {
-	t.change = Change{Kind: Owned, Time: ev.Time, Conn: &r.Connection, Task: ev.Task}
-	t.emit(&t.change)
+	c := t.plain(Owned, ev.Time, r)
+	c.Task = ev.Task
+	t.emit(c)
 }
 
 // setCloser notes the process that closed r by ev, where one did. end is how r

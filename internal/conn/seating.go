@@ -21,6 +21,8 @@ type seating struct {
 	burdens slab[burden]
 	people  people
 
+	recent recents
+
 	awake      []*record // in no order
 	hand       int       // in awake: how far doze has looked
 	awakeLimit int
@@ -40,6 +42,20 @@ func (x *index) seat() *record {
 	s.older, s.newer = 0, 0
 	x.rouse(s, r)
 	return r
+}
+
+// recents are the records found last, each in a place that its cookie tells. The
+// events of one connection come in bursts: most are found here, in the processor's
+// nearest cache.
+type recents [256]*record
+
+func (x *recents) of(id event.ID) **record { return &x[id.Cookie%uint64(len(x))] }
+
+// forget is to be called before r becomes another's.
+func (x *recents) forget(r *record) {
+	if at := x.of(r.ID); *at == r {
+		*at = nil
+	}
 }
 
 // slabRecords is the number of records that are allocated at once, where
@@ -89,6 +105,7 @@ func (x *index) record(number uint32) *record {
 // settle takes r from those awake. Its memory may be used again, if that is
 // allowed at all.
 func (x *seating) settle(r *record) {
+	x.recent.forget(r)
 	last := x.awake[len(x.awake)-1]
 	x.awake[r.place] = last
 	last.place = r.place

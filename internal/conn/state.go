@@ -222,10 +222,21 @@ func (t *Tracker) emitStep(r *record, s step, inState time.Duration, known bool)
 		t.stats.Illegal++
 		r.spoil()
 	}
-	t.change = Change{
-		Kind: Transition, Time: s.time, Conn: &r.Connection,
-		Old: s.old, New: s.new, InState: inState, InStateKnown: known,
-		Cause: s.cause, Illegal: illegal, Task: s.task,
+	c := t.plain(Transition, s.time, r)
+	c.Old, c.New, c.InState, c.InStateKnown = s.old, s.new, inState, known
+	c.Cause, c.Illegal, c.Task = s.cause, illegal, s.task
+	t.emit(c)
+}
+
+// plain returns a change of r without an event or an episode. Most are such: what only
+// the others have is not emptied each time.
+func (t *Tracker) plain(kind ChangeKind, at event.Time, r *record) *Change {
+	c := &t.change
+	if c.Event != nil || c.Episode != nil {
+		*c = Change{}
 	}
-	t.emit(&t.change)
+	c.Kind, c.Time, c.Conn = kind, at, &r.Connection
+	c.Old, c.New, c.InState, c.InStateKnown = tcp.Unknown, tcp.Unknown, 0, false
+	c.Cause, c.Illegal, c.Task = event.CauseUnknown, false, event.Task{}
+	return c
 }

@@ -209,9 +209,11 @@ func (t *Trace) sort(c *conn.Change) {
 
 // closed passes on what a transition to CLOSE means beside itself.
 func (t *Trace) closed(c *conn.Change) {
-	if failed, ok := Errored(c); ok && Selects(&t.options.Filter, &failed) {
-		t.failed = failed
-		t.gate.judge(&t.failed)
+	if t.options.Filter.SelectsKind(filter.KindError) {
+		if failed, ok := Errored(c); ok {
+			t.failed = failed
+			t.gate.judge(&t.failed)
+		}
 	}
 	if c.Conn.Listener() { // which has no Ended
 		t.gate.drop(c.Conn)
