@@ -27,13 +27,7 @@ func NewMeter(netns []uint32) (*Meter, error) {
 		return nil, fmt.Errorf("find the network namespaces: %w", err)
 	}
 	f := finder{names: names, wanted: netns, known: map[uint32]proc.NetNS{}}
-	return newMeter(func() ([]Reading, error) {
-		all, err := f.find()
-		if err != nil {
-			return nil, err
-		}
-		return readAll(all)
-	}), nil
+	return newMeter(func() ([]Reading, error) { return f.read(readAll) }), nil
 }
 
 // A finder finds the namespaces that are audited.
@@ -41,6 +35,31 @@ type finder struct {
 	names  *proc.Resolver
 	wanted []uint32 // empty: all
 	known  map[uint32]proc.NetNS
+}
+
+// read reads the figures of all. Who led to a namespace may have ended before it
+// could be entered, and another may still be there: it is looked for again.
+func (f *finder) read(readAll func([]proc.NetNS) ([]Reading, error)) ([]Reading, error) {
+	var readings []Reading
+	for range 3 {
+		all, err := f.find()
+		if err != nil {
+			return nil, err
+		}
+		left := slices.DeleteFunc(all, func(ns proc.NetNS) bool {
+			return slices.ContainsFunc(readings, func(r Reading) bool { return r.NetNS == ns.Inode })
+		})
+		if len(left) == 0 {
+			break
+		}
+		more, err := readAll(left)
+		if err != nil {
+			return nil, err
+		}
+		readings = append(readings, more...)
+	}
+	slices.SortFunc(readings, func(a, b Reading) int { return cmp.Compare(a.NetNS, b.NetNS) })
+	return readings, nil
 }
 
 // find lists the namespaces. A scan of the threads may overlook one that is
@@ -134,18 +153,19 @@ func readOne(ns proc.NetNS) (*Reading, error) {
 	}
 	defer f.Close()
 	r := &Reading{NetNS: ns.Inode, Name: ns.Name}
-	dir := "/proc/thread-self"
 	err = unix.Setns(int(f.Fd()), unix.CLONE_NEWNET)
 	if err == nil {
 		r.FinTimeout = finTimeout()
-	} else {
-		process, ok := strings.CutSuffix(ns.Path, "/ns/net")
-		if !errors.Is(err, unix.EPERM) || !ok {
-			return nil, fmt.Errorf("enter network namespace %d (needs CAP_SYS_ADMIN): %w", ns.Inode, err)
+		if err := r.readFrom("/proc/thread-self"); err != nil {
+			return nil, fmt.Errorf("network namespace %d: %w", ns.Inode, err)
 		}
-		dir = process
+		return r, nil
 	}
-	if err := r.readFrom(dir); err != nil {
+	process, ok := strings.CutSuffix(ns.Path, "/ns/net")
+	if !errors.Is(err, unix.EPERM) || !ok {
+		return nil, fmt.Errorf("enter network namespace %d (needs CAP_SYS_ADMIN): %w", ns.Inode, err)
+	}
+	if err := r.readFrom(process); err != nil {
 		return nil, fmt.Errorf("network namespace %d: %w", ns.Inode, err)
 	}
 	again, err := ns.Open()

@@ -86,3 +86,30 @@ func TestReadFrom_NewNamespace(t *testing.T) {
 		}
 	}
 }
+
+// Who led to a namespace may end before it can be entered: another is looked for.
+func TestFinder_ReadsAgainByAnother(t *testing.T) {
+	names, err := proc.NewResolver(proc.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := names.NetNamespaces()
+	if err != nil || len(all) == 0 {
+		t.Fatalf("%d network namespaces: %v", len(all), err)
+	}
+	f := finder{names: names, wanted: []uint32{all[0].Inode}, known: map[uint32]proc.NetNS{}}
+	calls := 0
+	read := func(namespaces []proc.NetNS) ([]Reading, error) {
+		if calls++; calls < 3 {
+			return nil, nil // it had ended
+		}
+		return []Reading{{NetNS: namespaces[0].Inode}}, nil
+	}
+	readings, err := f.read(read)
+	if err != nil || calls != 3 || len(readings) != 1 || readings[0].NetNS != all[0].Inode {
+		t.Errorf("after %d tries %v, %v", calls, readings, err)
+	}
+	if readings, err = f.read(read); err != nil || calls != 4 || len(readings) != 1 {
+		t.Errorf("after %d tries %v, %v; want one more", calls, readings, err)
+	}
+}
