@@ -14,8 +14,8 @@ import (
 	"github.com/tcptrace/tcptrace/internal/tcp"
 )
 
-const fullNetstat = `TcpExt: SyncookiesSent TW TWRecycled TWKilled ListenOverflows ListenDrops TCPTimeouts TCPLossProbes TCPAbortOnData TCPAbortOnClose TCPAbortOnMemory TCPAbortOnTimeout TCPAbortFailed TCPTimeWaitOverflow TCPRetransFail TCPSynRetrans
-TcpExt: 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0
+const fullNetstat = `TcpExt: SyncookiesSent TW TWRecycled TWKilled ListenOverflows ListenDrops TCPTimeouts TCPLossProbes TCPAbortOnData TCPAbortOnClose TCPAbortOnMemory TCPAbortOnTimeout TCPAbortOnLinger TCPAbortFailed TCPTimeWaitOverflow TCPRetransFail TCPSynRetrans
+TcpExt: 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0
 `
 
 var figure = regexp.MustCompile(` -?[0-9]+`)

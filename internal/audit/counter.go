@@ -25,6 +25,8 @@ const (
 	TCPAbortOnData
 	TCPAbortOnClose
 	TCPAbortOnTimeout
+	TCPAbortOnLinger
+	TCPAbortOnMemory
 	TCPTimeWaitOverflow
 
 	// NumCounters is one more than the largest Counter.
@@ -33,9 +35,8 @@ const (
 
 // These are read only for what they tell of a difference.
 const (
-	retransFail   Counter = NumCounters + iota // sends that failed: no event before Linux 6.18
-	abortFailed                                // a RST counted, for which there was no memory
-	abortOnMemory                              // sockets ended by tcp_out_of_resources
+	retransFail Counter = NumCounters + iota // sends that failed: no event before Linux 6.18
+	abortFailed                              // a RST counted, for which there was no memory
 	numRead
 )
 
@@ -46,9 +47,10 @@ var counterNames = [numRead]string{
 	ListenOverflows: "ListenOverflows", ListenDrops: "ListenDrops",
 	TCPTimeouts: "TCPTimeouts", TCPLossProbes: "TCPLossProbes", TCPSynRetrans: "TCPSynRetrans",
 	TCPAbortOnData: "TCPAbortOnData", TCPAbortOnClose: "TCPAbortOnClose", TCPAbortOnTimeout: "TCPAbortOnTimeout",
+	TCPAbortOnLinger: "TCPAbortOnLinger", TCPAbortOnMemory: "TCPAbortOnMemory",
 	TCPTimeWaitOverflow: "TCPTimeWaitOverflow",
 
-	retransFail: "TCPRetransFail", abortFailed: "TCPAbortFailed", abortOnMemory: "TCPAbortOnMemory",
+	retransFail: "TCPRetransFail", abortFailed: "TCPAbortFailed",
 }
 
 // String returns the counter's name as the kernel spells it.

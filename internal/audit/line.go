@@ -86,7 +86,11 @@ func (t *Tally) known(l *Line, s *space, before, after *Values) {
 	case OutRsts:
 		l.may(0, grown(abortFailed), "for a RST that is counted there may be no memory")
 	case TCPTimeouts:
-		l.may(0, grown(abortOnMemory), "a timeout may end a socket for want of memory")
+		l.may(0, grown(TCPAbortOnMemory), "a timeout may end a socket for want of memory")
+	case TCPAbortOnMemory:
+		if d := l.Difference(); d > 0 {
+			l.may(0, d, "an orphan that has sent nothing for a minute is ended for want of memory without a RST")
+		}
 	case TCPLossProbes:
 		if d := l.Difference(); d > 0 {
 			l.may(0, d, "a probe that sends new data is no retransmit and is not seen")

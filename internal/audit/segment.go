@@ -151,6 +151,10 @@ func (s *space) resetSent(ev *event.Event) {
 		s.add(TCPAbortOnClose, 1, ev.Time)
 	case "TCP_ABORT_ON_DATA":
 		s.add(TCPAbortOnData, 1, ev.Time)
+	case "TCP_ABORT_ON_LINGER":
+		s.add(TCPAbortOnLinger, 1, ev.Time)
+	case "TCP_ABORT_ON_MEMORY":
+		s.add(TCPAbortOnMemory, 1, ev.Time)
 	case "":
 		s.unexplained(ev)
 	default:
@@ -169,6 +173,15 @@ func closedAtOnce(ev *event.Event) bool {
 	return f.Socket && f.Linger0 && !f.Answer && f.Shutdown == both && ev.Task.Known()
 }
 
+// inClose reports whether a system call sends the RST and has set CLOSE before.
+func inClose(ev *event.Event) bool { return ev.Old == tcp.Close && ev.Task.Known() }
+
+// retrying reports whether a closed socket still has a retransmission timer, which
+// looks at the host's limits, too.
+func retrying(s tcp.State) bool {
+	return s == tcp.FinWait1 || s == tcp.Closing || s == tcp.LastAck
+}
+
 // unexplained counts a RST for which the kernel gives no reason (before 6.10).
 func (s *space) unexplained(ev *event.Event) {
 	f := &ev.Reset
@@ -176,7 +189,12 @@ func (s *space) unexplained(ev *event.Event) {
 	case !f.Socket:
 	case f.Answer && f.Dead:
 		s.add(TCPAbortOnData, 1, ev.Time)
-	case f.Answer || !ev.Task.Known():
+	case f.Answer:
+	case f.Dead && f.Linger2 && inClose(ev):
+		s.add(TCPAbortOnLinger, 1, ev.Time)
+	case f.Dead && (inClose(ev) || !ev.Task.Known() && retrying(ev.Old)):
+		s.add(TCPAbortOnMemory, 1, ev.Time)
+	case !ev.Task.Known():
 	case f.Unread > 0:
 		s.add(TCPAbortOnClose, 1, ev.Time)
 	case closedAtOnce(ev):

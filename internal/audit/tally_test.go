@@ -82,6 +82,10 @@ func TestTally(t *testing.T) {
 	sent := func(ms int, reason string, facts event.ResetFacts, by event.Task) *event.Event {
 		return at(ms, event.ResetSent, func(ev *event.Event) { ev.Reason, ev.Reset, ev.Task = reason, facts, by })
 	}
+	in := func(state tcp.State, ev *event.Event) *event.Event {
+		ev.Old = state
+		return ev
+	}
 	failed := func(err event.Errno, by event.Task) func(*event.Event) {
 		return func(ev *event.Event) { ev.Err, ev.Task = err, by }
 	}
@@ -274,6 +278,18 @@ func TestTally(t *testing.T) {
 				sent(70, "", event.ResetFacts{}, event.Task{}),
 			},
 			counts: map[string]int64{"OutRsts": 3, "TCPAbortOnClose": 2},
+		},
+		{
+			name: "an orphan that may not be one, with the kernel's reason and without",
+			events: []*event.Event{
+				sent(50, "TCP_ABORT_ON_LINGER", event.ResetFacts{Socket: true, Dead: true, Linger2: true}, us),
+				in(tcp.Close, sent(60, "", event.ResetFacts{Socket: true, Dead: true, Linger2: true}, us)),
+				sent(70, "TCP_ABORT_ON_MEMORY", event.ResetFacts{Socket: true, Dead: true}, us),
+				in(tcp.Close, sent(80, "", event.ResetFacts{Socket: true, Dead: true}, us)),
+				in(tcp.FinWait1, sent(90, "", event.ResetFacts{Socket: true, Dead: true}, event.Task{})),
+				in(tcp.FinWait1, sent(95, "", event.ResetFacts{Socket: true, Dead: true}, us)), // killed
+			},
+			counts: map[string]int64{"OutRsts": 6, "TCPAbortOnLinger": 2, "TCPAbortOnMemory": 3},
 		},
 		{
 			name:   "RSTs too many for an event each",
