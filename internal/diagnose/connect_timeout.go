@@ -19,9 +19,9 @@ var connectTimeout = Rule{
 	Name:  "connect-timeout",
 	Short: "SYNs are not answered",
 	Meaning: "Neither a SYN-ACK nor a RST came: a firewall drops the SYN, the host is down, its accept or SYN queue is full, or the way" +
-		" back is broken. The kernel sends the SYN again after 1 s, 3 s, 7 s and so on, and gives up after tcp_syn_retries; many programs" +
-		" give up earlier themselves.",
-	When: "A connect() has no answer for 3 s, which is when the second copy of its SYN goes out; or it failed with ETIMEDOUT or" +
+		" back is broken. The kernel sends the SYN again: from Linux 6.5 on after 1, 2, 3, 4 and 5 s (tcp_syn_linear_timeouts), then 7, 11 and so on;" +
+		" before that after 1, 3, 7 s and so on. It gives up after tcp_syn_retries; many programs give up earlier themselves.",
+	When: "A connect() has no answer for 3 s, when two copies of its SYN or more have gone out; or it failed with ETIMEDOUT or" +
 		" EHOSTUNREACH; or its process gave it up after 1 s or more. One or two are information. Three of one process at one address and" +
 		" port are a warning.",
 	Evidence: append([]Term{
@@ -36,7 +36,7 @@ var connectTimeout = Rule{
 	}, slices.Concat(dropTerms, descriptorTerms)...),
 	Advice: "See whether the host is up and the port open from here (a firewall in between, a security group, a route), and on the server" +
 		" whether its accept queue is full (tcptrace why there). Give the client a time limit for connect() of a few seconds.",
-	Cost:   "With a limit under 3 s one lost SYN or SYN-ACK already makes a failure.",
+	Cost:   "With a limit of 1 s or less one lost SYN, or SYN-ACK, already makes a failure; with one of 3 s it takes two.",
 	More:   "tcptrace watch --pid PID --kind retransmit,state",
 	Limits: "Whether the SYN or its answer was lost is not seen from here.",
 	begin: func(e *Engine, r *Rule) watcher {

@@ -15,7 +15,7 @@ const (
 
 const finWhen = "A connection is in this state for 5 s, or the kernel gave up on it. On a network that works it takes one round trip. The" +
 	" kernel sends again after 0.2 s or more, and then after twice the time before: in 5 s at least four copies have had no answer. One or two" +
-	" are information: peers vanish. Three at once, or one for 30 s, are a warning."
+	" are information: peers vanish. Three at once, or three in all of which the kernel gave up on one, or one for 30 s, are a warning."
 
 var finEvidence = append([]Term{
 	{"now", "connections in the state for 5 s or more, now"},

@@ -40,7 +40,7 @@ var retransmitStorm = Rule{
 		{"unnamed", "segments sent again, of the host's, that no connection can be named for: too many took part at once"},
 		{"rto", "of these, by a timeout"}, {"fast", "by SACK or RACK"}, {"tlp", "tail loss probes"}, {"recovery", "after a timeout"},
 		{"fin", "FINs without data"}, {"unsent", "tries that this host's network layer refused"},
-		{"episodes", "of loss that are over"},
+		{"episodes", "of loss that are over; of those that begin some hundreds a second are told apart on each processor"},
 		{"time_lost_ns", "for how long these were held up, all together"},
 		{"lost_data", "episodes in which data was lost"}, {"lost_acks", "episodes in which only acknowledgements were lost or late"},
 	}, dropTerms...),
@@ -50,7 +50,7 @@ var retransmitStorm = Rule{
 	Cost: "fq and BBR change how all connections of the host share the link: try them on one host first.",
 	More: "tcptrace watch --pid PID --kind retransmit",
 	Limits: "How much a connection sent is known when it ends; until enough have ended, the number alone decides. A connection's device is" +
-		" the one that has its local address. Devices are not known in a recording.",
+		" the one that has its local address.",
 	begin: func(e *Engine, r *Rule) watcher {
 		w := &stormWatcher{e: e}
 		w.storm = storm.New(storm.Options{Device: e.device, Owner: func(c *conn.Connection) event.Task { return e.ownerOf(c).known().Task }})

@@ -48,7 +48,7 @@ var timeWaitPressure = Rule{
 	},
 	Advice: "Keep connections open and use them again (keep-alive, a pool). Else let the other side close first; give the client more" +
 		" local addresses, or the server more ports; widen ip_local_port_range; or set net.ipv4.tcp_tw_reuse=1, which lets connect() take a port" +
-		" from TIME_WAIT after a second if both ends use timestamps.",
+		" from TIME_WAIT after a second (from Linux 6.14 on tcp_tw_reuse_delay) if both ends use timestamps.",
 	Cost: "A wider range may take ports that services want to listen on (ip_local_reserved_ports keeps them free); tcp_tw_reuse relies on" +
 		" the peer's timestamps, which some middleboxes remove.",
 	More:   "tcptrace snapshot --pid PID --state TIME_WAIT",

@@ -47,6 +47,7 @@ var charges = map[string]charge{
 	"ephemeral-port-exhaustion": {
 		rule: "ephemeral-port-exhaustion", count: 7, failures: []string{"EADDRNOTAVAIL connect"}, failed: []int{7},
 	},
+	"ephemeral-port-pool": {rule: "ephemeral-port-exhaustion", count: 23},
 	"accept-queue-overflow": {
 		rule: "accept-queue-overflow", count: 22, comm: "lab-sleeper", backlog: 11,
 		failures: []string{"ETIMEDOUT connect"}, failed: []int{11},

@@ -43,6 +43,17 @@ func portStories() []Story {
 		together: true,
 		sysctls:  [][2]string{noReuse},
 		play:     playNoPorts,
+	}, {
+		Name:     "ephemeral-port-pool",
+		Doc:      "connections that stay open to one address hold all ports of ip_local_port_range but one or two",
+		Rule:     "ephemeral-port-exhaustion",
+		Client:   path(opened, closesSecond),
+		Server:   path(accepted, closesFirst),
+		Networks: everywhere,
+		Hold:     500 * time.Millisecond,
+		MaxHold:  50 * time.Second,
+		together: true,
+		play:     playPool,
 	}}
 }
 
@@ -116,6 +127,33 @@ func playNoPorts(ctx context.Context, st *stage) error {
 		}
 	}
 	return st.rest(ctx, ports)
+}
+
+func playPool(ctx context.Context, st *stage) error {
+	st.rangeSet = true
+	if err := st.setRange(firstEphemeral, even(st.p.N+2)); err != nil {
+		return err
+	}
+	pairs, err := st.openAll(ctx)
+	if err != nil {
+		return err
+	}
+	if err := st.ours(st.p.N); err != nil {
+		return err
+	}
+	if err := st.held(); err != nil {
+		return err
+	}
+	if err := sleep(ctx, st.p.Hold); err != nil {
+		return err
+	}
+	for _, pr := range pairs {
+		st.ended(pr, "fin", "fin").TimeWaitCause = "netns_exit"
+		if err := closeBoth(ctx, pr.server, pr.client); err != nil {
+			return err
+		}
+	}
+	return st.rest(ctx, st.p.N)
 }
 
 func (st *stage) closeInTurn(ctx context.Context, pr *pair) error {

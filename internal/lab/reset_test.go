@@ -33,7 +33,7 @@ var resetExpectations = map[string]expectation{
 		return opens(n).with("EstabResets", n).with("OutRsts", n).with("TCPAbortOnClose", n)
 	}},
 	"reset-linger2-close": {counts: func(n uint64) counts {
-		return opens(n).with("EstabResets", n).with("OutRsts", n)
+		return opens(n).with("EstabResets", n).with("OutRsts", n).with("TCPAbortOnLinger", n)
 	}},
 	"reset-linger2": {counts: func(n uint64) counts {
 		return opens(n).with("EstabResets", n).with("OutRsts", n).with("TCPAbortOnData", n)

@@ -18,7 +18,7 @@ import (
 var audited = []string{
 	"ActiveOpens", "PassiveOpens", "AttemptFails", "EstabResets", "CurrEstab", "OutRsts",
 	"TW", "TWKilled", "TWRecycled", "TCPTimeWaitOverflow", "EmbryonicRsts",
-	"TCPAbortOnData", "TCPAbortOnClose", "TCPAbortOnTimeout", "ListenDrops", "ListenOverflows",
+	"TCPAbortOnData", "TCPAbortOnClose", "TCPAbortOnTimeout", "TCPAbortOnLinger", "TCPAbortOnMemory", "ListenDrops", "ListenOverflows",
 	"TCPReqQFullDrop", "TCPReqQFullDoCookies", "SyncookiesSent", "SyncookiesRecv",
 }
 
@@ -163,6 +163,7 @@ var expectations = map[string]expectation{
 	},
 	"time-wait-pressure":        {counts: plain, client: tcp.TimeWait, cause: "netns_exit"},
 	"ephemeral-port-exhaustion": {counts: func(n uint64) counts { return plain((n - n/3) &^ 1) }, heldByChance: true, cause: "netns_exit"},
+	"ephemeral-port-pool":       {counts: plain, client: tcp.Established, server: tcp.Established, cause: "netns_exit"},
 	"accept-queue-overflow": {
 		counts: func(n uint64) counts {
 			room, dropped := (n+1)/2, n/2
