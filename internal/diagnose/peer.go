@@ -46,6 +46,7 @@ func (f flow) key() flowKey {
 
 // An end is what is known of one end of a connection.
 type end struct {
+	at      flowKey
 	id      event.ID
 	process *process
 	state   tcp.State
@@ -57,6 +58,7 @@ type end struct {
 // its peer on the same host.
 type peers struct {
 	ends map[flowKey]*end
+	last [256]*end // those met last, by the connection's number: its changes come in bursts
 	over []flowKey // a ring
 	next int
 }
@@ -74,16 +76,21 @@ func (p *peers) change(e *Engine, c *conn.Change) {
 		return
 	}
 	at := flowOf(cn.ID.NetNS, cn.Local, cn.Remote).key()
-	x := p.ends[at]
+	met := &p.last[cn.Number%uint32(len(p.last))]
+	x := *met
+	if x == nil || x.over || x.at != at { // one that is not over is that of its addresses
+		x = p.ends[at]
+	}
 	switch {
 	case x == nil && len(p.ends) >= maxPeers:
 		return
 	case x == nil:
-		x = new(end)
+		x = &end{at: at}
 		p.ends[at] = x
 	case x.over && cn.Closed == 0:
-		*x = end{} // another connection with the same addresses
+		*x = end{at: at} // another connection with the same addresses
 	}
+	*met = x
 	if owner := e.ownerOf(cn); owner != nil {
 		x.process = owner
 	}
