@@ -70,6 +70,12 @@ enum tt_reset_fact {
 	TT_R_TIMEWAIT = 128, // of a timewait socket
 };
 
+// Bits of tt_reset.memory, of a full socket that its process has closed.
+enum tt_memory {
+	TT_M_QUEUED = 1, // it has so much to send that the limit of tcp_mem holds for it
+	TT_M_FULL = 2,	 // and all sockets together are over that
+};
+
 struct tt_head {
 	__u64 time_ns;	  // CLOCK_MONOTONIC
 	__u64 cookie;	  // 0: the socket has none yet
@@ -167,7 +173,8 @@ struct tt_reset {
 	__u8 answered_flags; // TCPHDR_* of that packet
 	__u8 probes;	     // keepalive or window probes without an answer
 	__u8 timeouts;	     // retransmission timeouts since the last ACK
-	__u8 pad[5];
+	__u8 memory;	     // enum tt_memory
+	__u8 pad[4];
 };
 
 struct tt_drop {
@@ -274,6 +281,7 @@ struct tt_wire {
 	enum tt_cause cause;
 	enum tt_flag flag;
 	enum tt_reset_fact fact;
+	enum tt_memory memory;
 	struct tt_transition transition;
 	struct tt_handshake handshake;
 	struct tt_request_end request_end;

@@ -116,6 +116,13 @@ struct hlist_node {
 	struct hlist_node **pprev;
 };
 
+// Of each protocol: what its sockets take of the host's memory, in pages, and the
+// three figures of tcp_mem, of which the last is the limit.
+struct proto {
+	__s64 *memory_allocated;
+	long *sysctl_mem;
+};
+
 // The head that full, request and timewait sockets share.
 struct sock_common {
 	__be32 skc_daddr;
@@ -127,6 +134,7 @@ struct sock_common {
 	__u32 skc_hash; // of the namespace, addresses and ports, once in that table
 	struct hlist_node skc_node; // pprev is NULL outside the table of sockets
 	possible_net_t skc_net;
+	struct proto *skc_prot; // not of a timewait socket's
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
 	atomic64_t skc_cookie;
@@ -165,6 +173,7 @@ struct sock {
 	__u32 sk_ack_backlog; // of a listener: connections that wait for accept()
 	__u32 sk_max_ack_backlog;
 	__u8 sk_shutdown; // RCV_SHUTDOWN 1, SEND_SHUTDOWN 2
+	int sk_wmem_queued; // memory of what is to be sent, or may have to be again
 	unsigned long sk_lingertime; // jiffies; counts with SOCK_LINGER
 	struct timer_list sk_timer; // keepalive, before 7.0
 };

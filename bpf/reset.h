@@ -80,6 +80,31 @@ static __always_inline void read_answered(struct tt_reset *out, const struct sk_
 	out->answered_flags = offset_and_flags[1];
 }
 
+// What every socket may have queued whatever tcp_mem says: SOCK_MIN_SNDBUF
+// (include/net/sock.h), of two packets of 2 KiB each with their struct sk_buff,
+// which takes whole cache lines.
+static __always_inline __u32 least_queue(void)
+{
+	return 2 * (2048 + ((bpf_core_type_size(struct sk_buff) + 63) & ~63));
+}
+
+// Looks again at what the kernel has looked at a moment ago: tcp_out_of_memory. On
+// its way a RST may have freed what the other end had.
+static __always_inline __u8 memory_of(const struct sock *sk)
+{
+	const struct proto *prot = BPF_CORE_READ(sk, __sk_common.skc_prot);
+	const long *limits = BPF_CORE_READ(prot, sysctl_mem);
+	__s64 pages = 0;
+	long limit = 0;
+
+	if (BPF_CORE_READ(sk, sk_wmem_queued) <= (int)least_queue())
+		return 0;
+	if (bpf_probe_read_kernel(&pages, sizeof(pages), BPF_CORE_READ(prot, memory_allocated)) ||
+	    bpf_probe_read_kernel(&limit, sizeof(limit), &limits[2]) || pages <= limit)
+		return TT_M_QUEUED;
+	return TT_M_QUEUED | TT_M_FULL;
+}
+
 // Fills in what of a full socket tells why it is reset.
 static __always_inline void read_reset_facts(struct tt_reset *out, const struct sock *sk)
 {
@@ -88,8 +113,10 @@ static __always_inline void read_reset_facts(struct tt_reset *out, const struct 
 	unsigned long flags = BPF_CORE_READ(sk, __sk_common.skc_flags);
 
 	out->facts |= TT_R_SOCKET;
-	if (flags & (1 << SOCK_DEAD))
+	if (flags & (1 << SOCK_DEAD)) {
 		out->facts |= TT_R_DEAD;
+		out->memory = memory_of(sk);
+	}
 	if ((flags & (1 << SOCK_LINGER)) && !BPF_CORE_READ(sk, sk_lingertime))
 		out->facts |= TT_R_LINGER0;
 	if (BPF_CORE_READ(tp, linger2) < 0)

@@ -47,8 +47,8 @@ var resets = map[mode][]string{
 		reset-listener-handshake orphan-fin-wait2 time-wait-reset refused`),
 }
 
-// orphanLimit lowers a limit of the whole host, as only a guest may.
-const orphanLimit = "TestLive_ResetCauses_OfTheOrphanLimit"
+// hostLimits lowers limits of the whole host, as only a guest may.
+const hostLimits = "TestLive_ResetCauses_OfHostLimits"
 
 // requests are the tests of half-open connections beside the stories.
 const requests = "TestLive_Request_WhoseSYNComesAgain"
@@ -75,7 +75,7 @@ func (o *options) patterns(m mode) []string {
 	return []string{
 		"^TestLive_Stories$/" + oneOf(stories) + "/" + family[m],
 		"^TestLive_ResetCauses$/" + oneOf(resets[m]) + "/" + family[m],
-		"^(" + orphanLimit + "|" + requests + ")$",
+		"^(" + hostLimits + "|" + requests + ")$",
 		"^TestLive_Owners$/" + oneOf(owners) + "/^veth$",
 		"^TestOpen_HooksByNameAndByDefault$",
 	}
@@ -100,7 +100,7 @@ func (o *options) planned(m mode) []string {
 	}
 	names := []string{"TestLive_Stories/time-wait-expiry/" + family[m], "TestPrograms_Verified", "TestOpen_HooksByNameAndByDefault"}
 	if !o.native && !o.all {
-		names = append(names, orphanLimit)
+		names = append(names, hostLimits+"/reset-orphan-limit", hostLimits+"/reset-memory-limit")
 	}
 	for _, story := range stories {
 		names = append(names, "TestLive_Stories/"+story+"/"+family[m])

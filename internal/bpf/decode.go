@@ -376,6 +376,8 @@ func resetFacts(body *TcptraceTtReset) event.ResetFacts {
 		Unacked:       body.Unacked,
 		Probes:        body.Probes,
 		Timeouts:      body.Timeouts,
+		Queued:        TcptraceTtMemory(body.Memory)&TcptraceTtMemoryTT_M_QUEUED != 0,
+		MemoryFull:    TcptraceTtMemory(body.Memory)&TcptraceTtMemoryTT_M_FULL != 0,
 		Answer:        is(TcptraceTtResetFactTT_R_ANSWER),
 		AnsweredBytes: body.AnsweredBytes,
 		AnsweredFlags: body.AnsweredFlags,

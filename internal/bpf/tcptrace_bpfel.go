@@ -192,6 +192,13 @@ type TcptraceTtListener struct {
 	Limit     uint32
 }
 
+type TcptraceTtMemory uint32
+
+const (
+	TcptraceTtMemoryTT_M_QUEUED TcptraceTtMemory = 1
+	TcptraceTtMemoryTT_M_FULL   TcptraceTtMemory = 2
+)
+
 type TcptraceTtMoment struct {
 	_              structs.HostLayout
 	Child          uint64
@@ -251,7 +258,8 @@ type TcptraceTtReset struct {
 	AnsweredFlags uint8
 	Probes        uint8
 	Timeouts      uint8
-	Pad           [5]uint8
+	Memory        uint8
+	Pad           [4]uint8
 }
 
 type TcptraceTtResetFact uint32

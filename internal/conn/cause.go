@@ -23,7 +23,8 @@ const (
 	ResetAfterClose       // data, or a FIN, met a socket that its process had closed
 	ResetNoConnection     // a segment that opens nothing met no connection: perhaps one that is long over
 	ResetDeadPeer         // keepalive, or TCP_USER_TIMEOUT in it, gave the peer up
-	ResetOrphanLimit      // tcp_max_orphans, or memory for TCP, was exceeded as a process closed
+	ResetOrphanLimit      // tcp_max_orphans was exceeded as a process closed, or later
+	ResetMemoryLimit      // the memory for TCP, tcp_mem, was exceeded likewise
 	ResetLinger2          // TCP_LINGER2 is negative: FIN_WAIT2 is left out
 	ResetTimeWait         // a segment that TIME_WAIT does not accept
 	ResetBadSegment       // a segment that its socket's state does not accept
@@ -39,7 +40,8 @@ var resetCauseNames = [...]string{
 	ResetAborted: "reset-aborted", ResetListenerClosed: "listener-closed",
 	ResetAcceptOverflow: "accept-queue-overflow", ResetAfterClose: "reset-after-close",
 	ResetNoConnection: "no-connection", ResetDeadPeer: "dead-peer", ResetOrphanLimit: "orphan-limit",
-	ResetLinger2: "linger2", ResetTimeWait: "time-wait", ResetBadSegment: "bad-segment",
+	ResetMemoryLimit: "memory-limit",
+	ResetLinger2:     "linger2", ResetTimeWait: "time-wait", ResetBadSegment: "bad-segment",
 	ResetProtocolMultiTCP: "mptcp", ResetByPeer: "reset-by-peer", ResetFirewall: "firewall",
 }
 
@@ -99,7 +101,7 @@ func causeOfSent(ev *event.Event, h resetHistory) (cause ResetCause, inferred bo
 	case "TCP_ABORT_ON_LINGER":
 		return ResetLinger2, false
 	case "TCP_ABORT_ON_MEMORY":
-		return ResetOrphanLimit, false
+		return causeOfMemory(f)
 	case "TCP_KEEPALIVE_TIMEOUT":
 		return ResetDeadPeer, false
 	case "TCP_STATE", "TCP_DISCONNECT_WITH_DATA":
@@ -161,6 +163,16 @@ func causeOfData(f *event.ResetFacts, h resetHistory) ResetCause {
 	return ResetAfterClose
 }
 
+// causeOfMemory tells apart the two limits that tcp_check_oom looks at. Memory may
+// have been freed since, by the other end of what was reset: what is left then is
+// the other limit, not for certain.
+func causeOfMemory(f *event.ResetFacts) (cause ResetCause, inferred bool) {
+	if f.MemoryFull {
+		return ResetMemoryLimit, false
+	}
+	return ResetOrphanLimit, f.Queued
+}
+
 func causeOfTimeWait(substate tcp.State) ResetCause {
 	if substate == tcp.TimeWait {
 		return ResetTimeWait
@@ -204,7 +216,8 @@ func causeWithoutReason(ev *event.Event, h resetHistory) ResetCause {
 		case f.Dead && f.Linger2:
 			return ResetLinger2
 		case f.Dead:
-			return ResetOrphanLimit
+			cause, _ := causeOfMemory(f)
+			return cause
 		case f.Unread > 0 && f.Shutdown == shutdownBoth:
 			return ResetUnreadData
 		}
@@ -215,7 +228,8 @@ func causeWithoutReason(ev *event.Event, h resetHistory) ResetCause {
 	case ev.Task.Known():
 		return ResetAborted
 	case f.Dead:
-		return ResetOrphanLimit
+		cause, _ := causeOfMemory(f)
+		return cause
 	case f.Socket:
 		return ResetDeadPeer
 	}

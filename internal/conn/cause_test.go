@@ -39,6 +39,8 @@ func TestCauseOfSent(t *testing.T) {
 	connected := event.ResetFacts{Socket: true}
 	halfClosed := event.ResetFacts{Socket: true, Shutdown: 2}
 	orphan := event.ResetFacts{Socket: true, Dead: true, Shutdown: 3, Unacked: 1}
+	queued := event.ResetFacts{Socket: true, Dead: true, Shutdown: 3, Unacked: 65536, Queued: true}
+	outOfMemory := event.ResetFacts{Socket: true, Dead: true, Shutdown: 3, Unacked: 65536, Queued: true, MemoryFull: true}
 	tests := []struct {
 		name     string
 		reason   string
@@ -76,6 +78,9 @@ func TestCauseOfSent(t *testing.T) {
 		{"in TIME_WAIT", "TCP_TIMEWAIT_SOCKET", tcp.TimeWait, false, with(answer(ackOnly, 4), minisocket), resetHistory{known: true}, ResetTimeWait, false},
 		{"keepalive", "TCP_KEEPALIVE_TIMEOUT", tcp.Established, false, event.ResetFacts{Socket: true, Probes: 1}, resetHistory{}, ResetDeadPeer, false},
 		{"orphan limit", "TCP_ABORT_ON_MEMORY", tcp.FinWait1, false, orphan, resetHistory{}, ResetOrphanLimit, false},
+		{"memory limit", "TCP_ABORT_ON_MEMORY", tcp.FinWait1, false, outOfMemory, resetHistory{}, ResetMemoryLimit, false},
+		{"memory limit in close()", "TCP_ABORT_ON_MEMORY", tcp.Close, true, outOfMemory, resetHistory{}, ResetMemoryLimit, false},
+		{"orphan limit, or memory that is freed since", "TCP_ABORT_ON_MEMORY", tcp.Close, true, queued, resetHistory{}, ResetOrphanLimit, true},
 		{"orphan limit in close()", "TCP_ABORT_ON_MEMORY", tcp.Close, true, orphan, resetHistory{}, ResetOrphanLimit, false},
 		{"a bad ACK in SYN_SENT", "TCP_INVALID_ACK_SEQUENCE", tcp.SynSent, false, with(answer(ackOnly, 0), fullSocket), resetHistory{known: true}, ResetBadSegment, false},
 	}

@@ -260,7 +260,7 @@ type Retransmission struct {
 // received: what tells the causes apart that have one reason, or none.
 type ResetFacts struct {
 	// At most one of these is set; none where there was no socket.
-	Socket   bool // a full socket, of which the members up to Timeouts tell
+	Socket   bool // a full socket, of which the members up to MemoryFull tell
 	Listener bool // a listener met a packet that it answered
 	Request  bool // a request socket, in SYN_RECV
 	TimeWait bool // a timewait socket: TIME_WAIT, or FIN_WAIT2 after close()
@@ -273,6 +273,11 @@ type ResetFacts struct {
 	Unacked  uint32 // bytes, FIN included, sent or to be sent, not acknowledged
 	Probes   uint8  // icsk_probes_out: keepalive or window probes not answered
 	Timeouts uint8  // icsk_retransmits: since the last ACK
+
+	// Of a socket that is Dead. Queued: it has more to send than is left to
+	// every socket whatever tcp_mem says. MemoryFull: besides, all sockets of
+	// TCP together have taken more than tcp_mem allows.
+	Queued, MemoryFull bool
 
 	// Answer: a RST sent answers a packet, with so much payload and these TCP
 	// flags: FIN is 1, SYN 2, RST 4, PSH 8, ACK 16.

@@ -22,7 +22,7 @@ var (
 )
 
 // resetStories has a story for each cause of a RST that a network namespace can
-// make. The orphan limit is not among them: see hostStories.
+// make. Limits of the host are not among them: see hostStories.
 func resetStories() []Story {
 	return slices.Concat(resetByCloseStories(), resetAnswerStories(), resetFromOutsideStories(), resetListenerStories())
 }

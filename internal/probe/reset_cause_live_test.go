@@ -351,17 +351,26 @@ func checkResets(t *testing.T, story lab.Story, params lab.Params) (table []stri
 	return seen.table(story.Name)
 }
 
-// The limit of orphans is the whole host's: the guests of cmd/testkernel may lower
-// theirs, and a test that runs elsewhere must not.
-func TestLive_ResetCauses_OfTheOrphanLimit(t *testing.T) {
-	story, err := lab.Lookup("reset-orphan-limit")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := story.Check(lab.Params{}); errors.Is(err, lab.ErrNotOwnHost) {
-		t.Skip(err)
-	}
-	for _, ipv6 := range []bool{false, true} {
-		t.Log(checkResets(t, story, lab.Params{IPv6: ipv6}))
+// The limits of orphans and of memory are the whole host's: the guests of
+// cmd/testkernel may lower theirs, and a test that runs elsewhere must not.
+func TestLive_ResetCauses_OfHostLimits(t *testing.T) {
+	for _, name := range []string{"reset-orphan-limit", "reset-memory-limit"} {
+		story, err := lab.Lookup(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Run(name, func(t *testing.T) {
+			if err := story.Check(lab.Params{}); errors.Is(err, lab.ErrNotOwnHost) {
+				t.Skip(err)
+			}
+			for _, ipv6 := range []bool{false, true} {
+				var truth *lab.Truth
+				var seen *resetsSeen
+				lab.Unshielded(t.Logf, func() { truth, seen, _, _ = watchResets(t, story, lab.Params{IPv6: ipv6}) })
+				// A socket sends each, so that every kernel tells of it.
+				seen.compare(t, truth, seen.reasons)
+				t.Log(strings.Join(seen.table(name), "\n"))
+			}
+		})
 	}
 }

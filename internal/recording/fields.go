@@ -138,7 +138,7 @@ func counters(c *coder, v *event.Counters) {
 }
 
 func reset(c *coder, v *event.ResetFacts) {
-	flags(c, colResetFlags, &v.Socket, &v.Listener, &v.Request, &v.TimeWait, &v.Dead, &v.Linger0, &v.Linger2, &v.Answer)
+	flags(c, colResetFlags, &v.Socket, &v.Listener, &v.Request, &v.TimeWait, &v.Dead, &v.Linger0, &v.Linger2, &v.Answer, &v.Queued, &v.MemoryFull)
 	number(c, colShutdown, &v.Shutdown)
 	number(c, colUnread, &v.Unread)
 	number(c, colUnacked, &v.Unacked)
