@@ -29,6 +29,40 @@ static __always_inline bool is_one_more(const struct tt_head *head)
 	return true;
 }
 
+static __always_inline bool repairs(__u8 ca_state)
+{
+	return ca_state == TCP_CA_RECOVERY || ca_state == TCP_CA_LOSS;
+}
+
+// Reports whether the step is one of an episode that is left out, as too many
+// begin: then neither its begin nor its end is told, and its timeouts are counted.
+static __always_inline bool is_left_out(const struct tt_head *head, __u8 old, __u8 ca_state,
+					bool timed_out)
+{
+	struct tt_storm_key key = retransmit_key(head);
+	struct tt_storm *own = key.whose ? bpf_map_lookup_elem(&storms, &key) : NULL;
+
+	if (repairs(ca_state) && !repairs(old) && key.whose && head->old_state != TCP_SYN_SENT) {
+		bool allowed = cpu_allows(TT_PACE_EPISODES, head->time_ns);
+
+		if (!own && !allowed)
+			own = storm_of(&key);
+		if (own)
+			own->untold = !allowed;
+	}
+	if (!own || !own->untold)
+		return false;
+	if (!repairs(ca_state))
+		own->untold = 0;
+	if (timed_out) {
+		own->head = *head;
+		own->head.kind = key.kind;
+		__sync_fetch_and_add(&own->counts.timeouts, 1);
+		count_untold();
+	}
+	return true;
+}
+
 // The kernel is about to set the state. It does so without need too; but each
 // timeout sets Loss, of which the one before may not be over.
 static __always_inline int congestion_set(const struct sock *sk, __u8 ca_state)
@@ -36,14 +70,14 @@ static __always_inline int congestion_set(const struct sock *sk, __u8 ca_state)
 	struct tt_head head = {
 		.kind = TT_CONGESTION,
 	};
-	const struct tcp_sock *tp = (const struct tcp_sock *)sk;
+	const struct inet_connection_sock *icsk = (const struct inet_connection_sock *)sk;
+	const struct tcp_sock *tp = sender(sk);
 	struct tt_retransmit *out;
 	struct tt_sock copy;
-	const struct inet_connection_sock *icsk = (const struct inet_connection_sock *)sk;
 	__u8 old = BPF_CORE_READ_BITFIELD_PROBED(icsk, icsk_ca_state);
 	bool timed_out;
 
-	if (old == ca_state && ca_state != TCP_CA_LOSS)
+	if (!tp || (old == ca_state && ca_state != TCP_CA_LOSS))
 		return 0;
 	if (shed_retransmits) {
 		count_shed(TT_CONGESTION);
@@ -55,9 +89,10 @@ static __always_inline int congestion_set(const struct sock *sk, __u8 ca_state)
 		return 0;
 	head.old_state = member(&copy, skc_state);
 	head.cookie = cookie_of(&copy);
-	timed_out = ca_state == TCP_CA_LOSS && !BPF_CORE_READ(icsk, icsk_pending) &&
-		    (BPF_CORE_READ(tp, snd_wnd) || !probes_window(&copy));
-	if (!is_told_of(&head) || (old == ca_state && timed_out && is_one_more(&head)))
+	timed_out = ca_state == TCP_CA_LOSS && !peek(tp, inet_conn.icsk_pending) &&
+		    (peek(tp, snd_wnd) || !probes_window(&copy));
+	if (!is_told_of(&head) || is_left_out(&head, old, ca_state, timed_out) ||
+	    (old == ca_state && timed_out && is_one_more(&head)))
 		return 0;
 	out = reserve(&head, sizeof(*out));
 	if (!out)
@@ -66,7 +101,7 @@ static __always_inline int congestion_set(const struct sock *sk, __u8 ca_state)
 	read_congestion(out, tp);
 	out->old_ca_state = old;
 	out->ca_state = ca_state;
-	if (BPF_CORE_READ(tp, undo_marker))
+	if (peek(tp, undo_marker))
 		out->head.flags |= TT_F_UNDO;
 	if (timed_out)
 		out->head.flags |= TT_F_TIMEOUT;

@@ -56,11 +56,11 @@ static __always_inline bool is_outgoing(const struct tt_head *packet, const stru
 	struct tt_sock copy;
 
 	if (!owner)
-		return !BPF_CORE_READ(skb, skb_iif);
+		return !peek(skb, skb_iif);
 	read_sock(&copy, owner);
 	if (member(&copy, skc_num) == packet->local_port)
 		return false;
-	return member(&copy, skc_num) == packet->remote_port || !BPF_CORE_READ(skb, skb_iif);
+	return member(&copy, skc_num) == packet->remote_port || !peek(skb, skb_iif);
 }
 
 static __always_inline void swap_ends(struct tt_head *head)
@@ -171,7 +171,7 @@ static __always_inline int packet_dropped(const struct sk_buff *skb, __u64 locat
 		.reason = reason,
 		.count = 1,
 	};
-	const struct sock *owner = BPF_CORE_READ(skb, sk);
+	const struct sock *owner = peek(skb, sk);
 	struct tt_drop *out;
 
 	if (!read_dropped(&drop, skb))

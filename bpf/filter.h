@@ -67,12 +67,24 @@ static __always_inline bool ports_selected(const struct tt_head *head)
 	return true;
 }
 
+static __always_inline bool netns_selected(__u32 netns)
+{
+	return !config.num_netns || id_in(config.netns, config.num_netns, netns);
+}
+
+// Reports whether the user's selection goes by family, addresses or ports.
+static __always_inline bool selects_tuples(void)
+{
+	return config.family || config.num_ports || config.num_local_ports ||
+	       config.num_remote_ports || config.num_nets;
+}
+
 // Reports whether the tuple is one that the user wants to see.
 static __always_inline bool tuple_selected(const struct tt_head *head)
 {
 	if (config.family && head->family && head->family != config.family)
 		return false;
-	if (config.num_netns && !id_in(config.netns, config.num_netns, head->netns))
+	if (!netns_selected(head->netns))
 		return false;
 	return ports_selected(head) && net_selected(head);
 }

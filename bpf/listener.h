@@ -118,8 +118,7 @@ static __always_inline int look_at(struct bpf_iter__bpf_map_elem *ctx)
 
 static __always_inline __u8 flags_of(const struct sk_buff *skb)
 {
-	const struct tt_tcp_header *tcp = (const void *)BPF_CORE_READ(skb, head) +
-					  BPF_CORE_READ(skb, transport_header);
+	const struct tt_tcp_header *tcp = (const void *)peek(skb, head) + peek(skb, transport_header);
 	__u8 flags = 0;
 
 	bpf_probe_read_kernel(&flags, sizeof(flags), &tcp->flags);
@@ -136,9 +135,20 @@ static __always_inline __u32 drops_counted(__u32 reason, __u8 flags, bool overfl
 	return overflow && reason != config.reason_no_socket ? 2 : 1;
 }
 
-// A listener drops a packet. If it is the last of a handshake, its queue is full:
-// by a reason that says so (6.16), or by its own look; of a SYN cookie's, the
-// kernel says that there is no socket.
+// Reports whether a packet that a listener drops may be the last of a handshake,
+// for which its queue has no room: by a reason that says so (6.16), or where that is
+// to be seen from the queue; of a SYN cookie's, the kernel says that there is no
+// socket.
+static __always_inline bool may_overflow(__u32 reason, __u8 flags)
+{
+	if (reason == config.reason_listen_overflow && reason)
+		return true;
+	return (flags & (TCPHDR_ACK | TCPHDR_SYN | TCPHDR_RST)) == TCPHDR_ACK &&
+	       (reason == config.reason_no_socket ||
+		(reason == SKB_DROP_REASON_NOT_SPECIFIED && !config.reason_listen_overflow));
+}
+
+// A listener drops a packet.
 static __always_inline void listener_drops(const struct sock *sk, const struct sk_buff *skb,
 					   __u32 reason)
 {
@@ -147,16 +157,13 @@ static __always_inline void listener_drops(const struct sock *sk, const struct s
 	struct tt_listener now = {};
 	struct tt_drop packet = {};
 	__u8 flags = flags_of(skb);
-	bool overflow;
+	bool overflow = may_overflow(reason, flags);
 
-	read_queues(&now, sk);
-	if (reason == config.reason_listen_overflow && reason)
-		overflow = true;
-	else
-		overflow = (flags & (TCPHDR_ACK | TCPHDR_SYN | TCPHDR_RST)) == TCPHDR_ACK &&
-			   accept_queue_is_full(&now) &&
-			   (reason == config.reason_no_socket ||
-			    (reason == SKB_DROP_REASON_NOT_SPECIFIED && !config.reason_listen_overflow));
+	if (overflow) {
+		read_queues(&now, sk);
+		overflow = (reason == config.reason_listen_overflow && reason) ||
+			   accept_queue_is_full(&now);
+	}
 	if (known)
 		__sync_fetch_and_add(&known->accounted, drops_counted(reason, flags, overflow));
 	if (!overflow || !read_dropped(&packet, skb))

@@ -5,6 +5,7 @@
 
 #include "emit.h"
 #include "filter.h"
+#include "peek.h"
 #include "sock.h"
 
 enum {
@@ -78,11 +79,12 @@ static __always_inline __u32 read_ipv6(struct tt_head *head, const unsigned char
 }
 
 // Fills in what the packet itself tells. Returns false if it is not of TCP, or
-// hidden behind headers of IPv6 that we do not read.
+// hidden behind headers of IPv6 that we do not read. skb is a tracepoint's own, and
+// is there.
 static __always_inline bool read_dropped(struct tt_drop *out, const struct sk_buff *skb)
 {
-	const unsigned char *ip = BPF_CORE_READ(skb, head) + BPF_CORE_READ(skb, network_header);
-	__be16 protocol = BPF_CORE_READ(skb, protocol);
+	const unsigned char *ip = peek(skb, head) + peek(skb, network_header);
+	__be16 protocol = peek(skb, protocol);
 	struct tt_tcp_header tcp;
 	__u32 header = 0, bytes = 0;
 
@@ -104,12 +106,14 @@ static __always_inline bool read_dropped(struct tt_drop *out, const struct sk_bu
 // The namespace of a packet that has no socket.
 static __always_inline __u32 packet_netns(const struct sk_buff *skb)
 {
-	const struct net_device *dev = BPF_CORE_READ(skb, dev);
+	const struct net_device *dev = peek(skb, dev);
 	const struct dst_entry *route;
+	const struct net *net;
 
 	if (!dev) { // TCP takes it away
-		route = (const struct dst_entry *)(BPF_CORE_READ(skb, _skb_refdst) & ~1UL);
-		dev = BPF_CORE_READ(route, dev);
+		route = (const struct dst_entry *)(peek(skb, _skb_refdst) & ~1UL);
+		return BPF_CORE_READ(route, dev, nd_net.net, ns.inum);
 	}
-	return BPF_CORE_READ(dev, nd_net.net, ns.inum);
+	net = peek(dev, nd_net.net);
+	return peek(net, ns.inum);
 }

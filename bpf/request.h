@@ -5,6 +5,7 @@
 #pragma once
 
 #include "emit.h"
+#include "peek.h"
 #include "shed.h"
 #include "sock.h"
 #include "storm.h"
@@ -159,6 +160,36 @@ static __always_inline int timer_expired(const struct timer_list *timer)
 	return 0;
 }
 
+static __always_inline void suppress_synack(struct tt_storm *s, __u8 flags)
+{
+	__sync_fetch_and_add(&s->counts.events, 1);
+	count_untold();
+	__sync_fetch_and_add(&s->counts.segments[TT_CLASS_SYNACK], 1);
+	if (flags & TT_F_TIMEOUT)
+		__sync_fetch_and_add(&s->counts.timeouts, 1);
+}
+
+// Reports whether the SYN-ACK is one of so many that it is counted before more is
+// read of its request: that has a bucket, so it is one to tell of.
+static __always_inline bool is_synack_flood(const struct tt_head *head, const struct request_sock *req)
+{
+	const struct net *net = peek(req, __req_common.skc_net.net);
+	struct tt_storm_key key = {
+		.whose = peek(req, __req_common.skc_cookie.counter),
+		.kind = TT_RETRANSMIT_MORE,
+	};
+	struct tt_storm *own;
+
+	key.netns = peek(net, ns.inum);
+	own = key.whose ? bpf_map_lookup_elem(&storms, &key) : NULL;
+	if (!own || !is_spent(own, head->time_ns))
+		return false;
+	own->head.time_ns = head->time_ns;
+	own->total = peek(req, num_retrans) + 1;
+	suppress_synack(own, head->flags);
+	return true;
+}
+
 // Reports whether the SYN-ACK is to be told by itself; else it is counted. Its
 // child will begin with the request's count of retransmits.
 static __always_inline bool synack_is_told_apart(const struct tt_head *head,
@@ -169,15 +200,10 @@ static __always_inline bool synack_is_told_apart(const struct tt_head *head,
 	struct tt_storm *s = refuses(head, own, &key);
 
 	if (own)
-		own->total = BPF_CORE_READ(req, num_retrans) + 1;
-	if (!s)
-		return true;
-	__sync_fetch_and_add(&s->counts.events, 1);
-	count_untold();
-	__sync_fetch_and_add(&s->counts.segments[TT_CLASS_SYNACK], 1);
-	if (head->flags & TT_F_TIMEOUT)
-		__sync_fetch_and_add(&s->counts.timeouts, 1);
-	return false;
+		own->total = peek(req, num_retrans) + 1;
+	if (s)
+		suppress_synack(s, head->flags);
+	return !s;
 }
 
 // A SYN-ACK has been sent again: the request's timer ran out, or its SYN came
@@ -198,6 +224,8 @@ static __always_inline int synack_retransmitted(const struct request_sock *req)
 		moment->answered_timer = timer;
 		moment->answered_until = head.time_ns + TT_MOMENT_NS;
 	}
+	if (is_synack_flood(&head, req))
+		return 0;
 	if (read_request(&head, req) && synack_is_told_apart(&head, req))
 		emit_head(&head);
 	return 0;

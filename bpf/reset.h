@@ -166,18 +166,15 @@ static __always_inline bool read_reset_sock(struct tt_reset *out, const struct s
 
 // Reports whether a RST is one of too many that answer packets of no connection:
 // it is counted, then, by its reason and state.
-static __always_inline bool is_flood(const struct tt_reset *reset)
+static __noinline bool is_flood(const struct tt_reset *reset)
 {
-	struct tt_storm_key key = {
-		.netns = reset->head.netns,
-		.reason = reset->reason,
-		.kind = TT_RESET_MORE,
-		.state = reset->head.old_state,
-	};
+	struct tt_storm_key key = {};
 	struct tt_storm *s;
 
-	if (!(reset->facts & TT_R_ANSWER) || (reset->facts & TT_R_SOCKET))
-		return false;
+	key.netns = reset->head.netns;
+	key.reason = reset->reason;
+	key.kind = TT_RESET_MORE;
+	key.state = reset->head.old_state;
 	s = storm_of(&key);
 	if (!s || take_token(&s->filled_ns, &s->tokens, reset->head.time_ns, TT_RESET_BURST,
 			     TT_RESET_RATE))
@@ -190,13 +187,19 @@ static __always_inline bool is_flood(const struct tt_reset *reset)
 	return true;
 }
 
-static __always_inline void emit_reset(const struct tt_reset *reset)
+static __always_inline bool answers_no_connection(const struct tt_reset *reset)
+{
+	return (reset->facts & TT_R_ANSWER) && !(reset->facts & TT_R_SOCKET);
+}
+
+// passed: it has been found to be none of a flood.
+static __always_inline void emit_reset(const struct tt_reset *reset, bool passed)
 {
 	struct tt_reset *out;
 
 	if (!tuple_selected(&reset->head) || !is_told_of(&reset->head))
 		return;
-	if (is_flood(reset))
+	if (!passed && answers_no_connection(reset) && is_flood(reset))
 		return;
 	out = reserve(&reset->head, sizeof(*out));
 	if (!out)
@@ -216,7 +219,7 @@ static __always_inline int reset_sent(const struct sock *sk, const struct sk_buf
 		},
 		.reason = reason,
 	};
-	bool known = false;
+	bool known = false, passed = false;
 
 	// The verifier of older kernels believes that sk is never NULL and drops
 	// the first test; reading the state of NULL gives 0.
@@ -224,13 +227,16 @@ static __always_inline int reset_sent(const struct sock *sk, const struct sk_buf
 		known = read_reset_sock(&reset, sk);
 	} else if (skb) {
 		reset.head.netns = BPF_CORE_READ(skb, dev, nd_net.net, ns.inum);
+		passed = !selects_tuples(); // of a flood the packet is not read
+		if (passed && netns_selected(reset.head.netns) && is_flood(&reset))
+			return 0;
 	}
 	if (skb && read_answer(&reset.head, skb)) {
 		read_answered(&reset, skb);
 		known = true;
 	}
 	if (known)
-		emit_reset(&reset);
+		emit_reset(&reset, passed);
 	return 0;
 }
 
@@ -244,6 +250,6 @@ static __always_inline int reset_received(const struct sock *sk)
 	};
 
 	if (read_reset_sock(&reset, sk))
-		emit_reset(&reset);
+		emit_reset(&reset, true);
 	return 0;
 }

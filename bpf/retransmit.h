@@ -5,34 +5,59 @@
 #pragma once
 
 #include "emit.h"
+#include "peek.h"
 #include "shed.h"
 #include "sock.h"
 #include "storm.h"
 
+// The socket that a tracepoint passes, where it is one of TCP's; else NULL.
+static __always_inline const struct tcp_sock *sender(const struct sock *sk)
+{
+	if (config.untyped)
+		return (const struct tcp_sock *)sk;
+	return bpf_skc_to_tcp_sock((void *)sk);
+}
+
+// TCP's notes on a segment, copied in one read like the head of a socket.
+struct tt_segment {
+	__u8 bytes[24];
+};
+
+#define noted(copy, name)                                            \
+	(*(typeof(((struct tcp_skb_cb *)0)->name) *)((copy)->bytes + \
+						     bpf_core_field_offset(struct tcp_skb_cb, name)))
+
 static __always_inline void read_segment(struct tt_retransmit *out, const struct sk_buff *skb)
 {
-	const struct tcp_skb_cb *cb = (const void *)skb + bpf_core_field_offset(struct sk_buff, cb);
+	struct tt_segment copy = {};
 
-	out->seq = BPF_CORE_READ(cb, seq);
-	out->tcp_flags = BPF_CORE_READ(cb, tcp_flags);
-	out->sacked = BPF_CORE_READ(cb, sacked);
-	out->bytes = BPF_CORE_READ(skb, len);
-	out->segments = BPF_CORE_READ(cb, tcp_gso_segs);
+	bpf_probe_read_kernel(&copy, sizeof(copy), (const void *)skb + bpf_core_field_offset(struct sk_buff, cb));
+	out->seq = noted(&copy, seq);
+	out->tcp_flags = noted(&copy, tcp_flags);
+	out->sacked = noted(&copy, sacked);
+	out->bytes = peek(skb, len);
+	out->segments = noted(&copy, tcp_gso_segs);
+}
+
+// What tells, with the segment, why it is sent again.
+static __always_inline void read_timer(struct tt_retransmit *out, const struct tcp_sock *tp)
+{
+	const struct inet_connection_sock *icsk = &tp->inet_conn;
+
+	out->ca_state = BPF_CORE_READ_BITFIELD_PROBED(icsk, icsk_ca_state);
+	out->pending = peek(tp, inet_conn.icsk_pending);
+	out->retransmits = peek(tp, inet_conn.icsk_retransmits);
 }
 
 static __always_inline void read_congestion(struct tt_retransmit *out, const struct tcp_sock *tp)
 {
-	const struct inet_connection_sock *icsk = (const struct inet_connection_sock *)tp;
-
-	out->rto_jiffies = BPF_CORE_READ(icsk, icsk_rto);
-	out->srtt_us = BPF_CORE_READ(tp, srtt_us) >> 3;
-	out->cwnd = BPF_CORE_READ(tp, snd_cwnd);
-	out->ca_state = BPF_CORE_READ_BITFIELD_PROBED(icsk, icsk_ca_state);
-	out->pending = BPF_CORE_READ(icsk, icsk_pending);
-	out->retransmits = BPF_CORE_READ(icsk, icsk_retransmits);
-	out->dsacks = BPF_CORE_READ(tp, dsack_dups);
-	out->total = BPF_CORE_READ(tp, total_retrans);
-	out->undo_retrans = BPF_CORE_READ(tp, undo_retrans);
+	read_timer(out, tp);
+	out->rto_jiffies = peek(tp, inet_conn.icsk_rto);
+	out->srtt_us = peek(tp, srtt_us) >> 3;
+	out->cwnd = peek(tp, snd_cwnd);
+	out->dsacks = peek(tp, dsack_dups);
+	out->total = peek(tp, total_retrans);
+	out->undo_retrans = peek(tp, undo_retrans);
 	out->old_ca_state = out->ca_state;
 	out->pad[0] = 0;
 	out->pad[1] = 0;
@@ -91,23 +116,28 @@ static __always_inline void suppress(struct tt_storm *s, const struct tt_retrans
 		__sync_fetch_and_add(&s->counts.segments[class], segments);
 }
 
-// Reports whether the retransmit is to be told by itself; else it is counted.
-static __always_inline bool is_told_apart(const struct tt_retransmit *r)
+// Reports whether the retransmit is to be told by itself; else it is counted, for
+// which little of it is read.
+static __always_inline bool is_told_apart(struct tt_retransmit *r, const struct tcp_sock *tp,
+					  const struct sk_buff *skb)
 {
 	struct tt_storm_key key = retransmit_key(&r->head);
 	struct tt_storm *own = key.whose ? storm_of(&key) : NULL;
-	__u32 segments = r->segments;
+	__u32 total = peek(tp, total_retrans), segments = 0;
+	bool known = own && own->filled_ns;
 	struct tt_storm *s;
 
 	if (own) {
-		if (own->filled_ns)
-			segments = r->total - own->total; // none, if it gave up early
-		own->total = r->total;
+		segments = total - own->total; // none, if it gave up early
+		own->total = total;
 	}
 	s = refuses(&r->head, own, &key);
-	if (s)
-		suppress(s, r, segments);
-	return !s;
+	if (!s)
+		return true;
+	read_segment(r, skb);
+	read_timer(r, tp);
+	suppress(s, r, known ? segments : r->segments);
+	return false;
 }
 
 static __always_inline int retransmitted(const struct sock *sk, const struct sk_buff *skb, int err)
@@ -119,22 +149,23 @@ static __always_inline int retransmitted(const struct sock *sk, const struct sk_
 		},
 		.unsent_err = err,
 	};
+	const struct tcp_sock *tp = sender(sk);
 	struct tt_retransmit *out;
 	struct tt_sock copy;
 
 	read_sock(&copy, sk);
-	if (!set_tuple(&r.head, &copy) || !tuple_selected(&r.head))
+	if (!tp || !set_tuple(&r.head, &copy) || !tuple_selected(&r.head))
 		return 0;
 	r.head.old_state = member(&copy, skc_state);
 	r.head.cookie = cookie_of(&copy);
 	if (!is_told_of(&r.head))
 		return 0;
-	read_segment(&r, skb);
-	read_congestion(&r, (const struct tcp_sock *)sk);
-	if (r.seq == BPF_CORE_READ((const struct tcp_sock *)sk, snd_una))
-		r.head.flags |= TT_F_HEAD;
-	if (!is_told_apart(&r))
+	if (!is_told_apart(&r, tp, skb))
 		return 0;
+	read_segment(&r, skb);
+	read_congestion(&r, tp);
+	if (r.seq == peek(tp, snd_una))
+		r.head.flags |= TT_F_HEAD;
 	out = reserve(&r.head, sizeof(*out));
 	if (!out)
 		return 0;

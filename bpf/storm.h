@@ -37,6 +37,8 @@ struct tt_storm {
 	__u32 tokens; // of dropped packets: the TCP flags of one
 	__u32 total; // of retransmits: the socket's total_retrans, as last seen; of dropped packets: bytes of one
 	struct tt_counts counts; // of those not told
+	__u32 untold; // of retransmits: the episode of loss that is under way is not told
+	__u32 pad;
 };
 
 // Inserted by the hooks; deleted as the connection closes, and otherwise by
@@ -57,10 +59,11 @@ struct {
 	__type(value, struct tt_storm);
 } no_storm SEC(".maps");
 
-// A CPU's buckets: for the retransmits of all connections together, and for the
-// packets that it drops.
+// A CPU's buckets: for the retransmits of all connections together, for their
+// episodes of loss, and for the packets that it drops.
 enum tt_pace_of {
 	TT_PACE_RETRANSMITS,
+	TT_PACE_EPISODES,
 	TT_PACE_DROPS,
 	TT_NUM_PACES,
 };
@@ -89,12 +92,12 @@ enum {
 	// Retransmits of one connection.
 	TT_CONNECTION_BURST = 64,
 	TT_CONNECTION_RATE = 64,
-	// Retransmits of all, on one CPU; likewise dropped packets.
-	TT_CPU_BURST = 4096,
-	TT_CPU_RATE = 2048,
+	// Retransmits of all, on one CPU; likewise episodes, and dropped packets.
+	TT_CPU_BURST = 2048,
+	TT_CPU_RATE = 512,
 	// RSTs of one reason in one namespace that answer packets of no connection.
-	TT_RESET_BURST = 8192,
-	TT_RESET_RATE = 2048,
+	TT_RESET_BURST = 2048,
+	TT_RESET_RATE = 512,
 	// Calls of one listener or process that fail with one errno.
 	TT_CALL_BURST = 64,
 	TT_CALL_RATE = 16,
@@ -117,6 +120,13 @@ static __always_inline bool take_token(__u64 *filled_ns, __u32 *tokens, __u64 no
 	}
 	*tokens = have ? have - 1 : 0;
 	return have;
+}
+
+// Reports whether a bucket of a connection's retransmits has no token, and gets none
+// yet.
+static __always_inline bool is_spent(const struct tt_storm *s, __u64 now)
+{
+	return !s->tokens && now - s->filled_ns < TT_SECOND / TT_CONNECTION_RATE;
 }
 
 // Returns the bucket, a full one if there was none, or NULL where there is no

@@ -315,6 +315,8 @@ type TcptraceTtStorm struct {
 	Tokens   uint32
 	Total    uint32
 	Counts   TcptraceTtCounts
+	Untold   uint32
+	Pad      uint32
 }
 
 type TcptraceTtStormKey struct {

@@ -4,6 +4,7 @@ package endtoend
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -48,6 +49,10 @@ func BenchmarkStorm(b *testing.B) {
 	}
 }
 
+// stormLasts is long beside what opening the connections takes, and the first
+// tokens of all buckets.
+const stormLasts = 5 * time.Second
+
 // A stormLine is what is read of a record.
 type stormLine struct {
 	Type      string
@@ -85,17 +90,19 @@ func runStorm(b *testing.B, name, counter string, side int, args []string) {
 	var tr *tracer
 	var before, after cost
 	var netns []uint32
-	params := lab.Params{Ready: func(inodes []uint32) error {
+	params := lab.Params{Hold: stormLasts, Ready: func(inodes []uint32) error {
 		netns = inodes
 		tr = start(b, out, append(args, "--netns="+strings.Trim(strings.Join(strings.Fields(fmt.Sprint(inodes)), ","), "[]"))...)
 		before, err = costOf(tr.cmd.Process.Pid)
 		return err
 	}, Held: func(*lab.Truth) error {
 		after, err = costOf(tr.cmd.Process.Pid)
+		return err
+	}, Over: func(*lab.Truth) error { // the storm's connections have closed, which sends again, too
 		if status := tr.interrupt(); status != 0 {
 			b.Errorf("exit status %d: %s", status, tr.stderr.Bytes())
 		}
-		return err
+		return nil
 	}}
 	truth, err := story.Run(b.Context(), params)
 	if err != nil {
@@ -103,7 +110,8 @@ func runStorm(b *testing.B, name, counter string, side int, args []string) {
 	}
 	storm := truth.Elapsed.Seconds() // what was before and after it cost something, too
 	b.ReportMetric(100*(after.process-before.process).Seconds()/storm, "%process")
-	b.ReportMetric(100*(after.bpf-before.bpf).Seconds()/storm, "%BPF")
+	b.ReportMetric(100*(after.bpf()-before.bpf()).Seconds()/storm, "%BPF")
+	b.Log(after.since(&before, truth.Elapsed))
 	kernel := truth.NetNS[side].Counters[counter]
 	b.ReportMetric(float64(kernel)/truth.Elapsed.Seconds(), counter+"/s")
 	if args[0] == "conns" || args[len(args)-1] == "--plain" {
@@ -130,10 +138,42 @@ func runStorm(b *testing.B, name, counter string, side int, args []string) {
 }
 
 // A cost is what a tracer has taken so far.
-type cost struct{ process, bpf time.Duration }
+type cost struct {
+	process  time.Duration
+	programs map[string]ran
+}
+
+// ran says how often a BPF program has run, and for how long.
+type ran struct {
+	times uint64
+	took  time.Duration
+}
+
+func (c *cost) bpf() (sum time.Duration) {
+	for _, p := range c.programs {
+		sum += p.took
+	}
+	return sum
+}
+
+// since says what each program took after before, the most first.
+func (c *cost) since(before *cost, elapsed time.Duration) string {
+	names := slices.SortedFunc(maps.Keys(c.programs), func(a, b string) int {
+		return cmp.Compare(c.programs[b].took-before.programs[b].took, c.programs[a].took-before.programs[a].took)
+	})
+	var text strings.Builder
+	for _, name := range names {
+		p, was := c.programs[name], before.programs[name]
+		if n := p.times - was.times; n > 0 {
+			took := p.took - was.took
+			fmt.Fprintf(&text, "\n%-16s %8d times, %5d ns each, %5.2f %%", name, n, took.Nanoseconds()/int64(n), 100*took.Seconds()/elapsed.Seconds())
+		}
+	}
+	return text.String()
+}
 
 func costOf(pid int) (cost, error) {
-	c := cost{}
+	c := cost{programs: map[string]ran{}}
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return c, err
@@ -154,11 +194,17 @@ func costOf(pid int) (cost, error) {
 			return c, err
 		}
 		s, err := p.Stats()
+		if err != nil {
+			p.Close()
+			return c, err
+		}
+		info, err := p.Info()
 		p.Close()
 		if err != nil {
 			return c, err
 		}
-		c.bpf += s.Runtime
+		was := c.programs[info.Name]
+		c.programs[info.Name] = ran{was.times + s.RunCount, was.took + s.Runtime}
 	}
 	return c, nil
 }

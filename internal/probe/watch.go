@@ -26,6 +26,10 @@ const (
 	watchCalm = 500 * time.Millisecond
 	watchIdle = time.Second
 
+	// stormEvery is how often the storms are looked at: what a connection has
+	// counted is told at most twice a second.
+	stormEvery = 250 * time.Millisecond
+
 	// stormEnds is for how long after something was last counted there may be
 	// counts to tell: longer than TT_IDLE_NS of bpf/storm.h.
 	stormEnds = 2 * time.Second
@@ -44,6 +48,7 @@ type watch struct {
 	over               *ebpf.Variable
 	flows              *ebpf.Variable // how many buckets are of dropped packets
 	last               event.Time
+	lastStorms         event.Time
 	forgot             event.Time
 	sent               uint64     // what the hooks had told as of the last look
 	known              uint64     // what they had counted
@@ -100,9 +105,10 @@ func (w *watch) look(now event.Time, l *ledger) error {
 		w.known, w.grew = counted, now
 	}
 	// What a connection has counted is told once it has been idle for a while.
-	if w.grew == 0 || now.Sub(w.grew) > stormEnds {
+	if w.grew == 0 || now.Sub(w.grew) > stormEnds || now.Sub(w.lastStorms) < stormEvery {
 		return nil
 	}
+	w.lastStorms = now
 	return run(w.counted)
 }
 
