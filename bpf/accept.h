@@ -26,11 +26,17 @@ struct task_struct___accept {
 	struct files_struct *files;
 };
 
-struct socket___accept {
-	struct sock *sk;
+enum socket_state { // include/uapi/linux/net.h
+	SS_CONNECTING = 2,
 };
 
-struct sock___protocol {
+struct socket___accept {
+	struct sock *sk;
+	enum socket_state state;
+};
+
+struct sock___accept {
+	struct socket___accept *sk_socket;
 	__u16 sk_protocol;
 };
 
@@ -57,7 +63,7 @@ static __always_inline struct sock *accepted_socket(long fd)
 	bpf_probe_read_kernel(&file, sizeof(file), &slots[fd]);
 	socket = BPF_CORE_READ(file, private_data);
 	sk = BPF_CORE_READ(socket, sk);
-	if (!sk || BPF_CORE_READ((struct sock___protocol *)sk, sk_protocol) != IPPROTO_TCP)
+	if (!sk || BPF_CORE_READ((struct sock___accept *)sk, sk_protocol) != IPPROTO_TCP)
 		return NULL;
 	return sk;
 }

@@ -40,7 +40,7 @@ enum tt_kind {
 // Why a socket ended, in tt_head.cause.
 enum tt_cause {
 	TT_CAUSE_UNKNOWN = 0,
-	TT_CAUSE_DROPPED, // a packet ended it: a RST, or no room for the child
+	TT_CAUSE_DROPPED, // a packet ended it: a RST, or no room for the child; or a killer
 	TT_CAUSE_TIMEOUT, // its last retry was not answered; of TT_STATE: and its error is taken already
 	TT_CAUSE_EXPIRED, // a timewait socket's timer ran out
 	TT_CAUSE_TWIN,	  // of TT_STATE: a second child of one request is taken back
@@ -118,9 +118,15 @@ struct tt_handshake {
 	struct tt_isn isn;
 };
 
+// Return addresses of the kernel's stack, innermost first, less config.frame_base:
+// which functions they lie in tells why a socket ended. 0: none.
+#define TT_FRAMES 16
+#define TT_REQUEST_FRAMES 14
+
 struct tt_request_end {
 	struct tt_head head;
 	struct tt_isn isn;
+	__s32 frames[TT_REQUEST_FRAMES]; // with TT_CAUSE_DROPPED
 };
 
 struct tt_timewait_begin {
@@ -129,14 +135,9 @@ struct tt_timewait_begin {
 	__u32 pad;
 };
 
-#define TT_FRAMES 16
-
 struct tt_timewait_end {
 	struct tt_head head;
-	// Return addresses, innermost first, less config.frame_base; which
-	// functions they lie in tells the cause. 0: none. Unused where head.cause
-	// is set.
-	__s32 frames[TT_FRAMES];
+	__s32 frames[TT_FRAMES]; // where head.cause is not set
 };
 
 struct tt_retransmit {
@@ -262,7 +263,7 @@ _Static_assert(sizeof(struct tt_head) == 64, "one cache line");
 _Static_assert(sizeof(struct tt_task) == 32, "layout");
 _Static_assert(sizeof(struct tt_transition) == 96, "layout");
 _Static_assert(sizeof(struct tt_handshake) == 104, "layout");
-_Static_assert(sizeof(struct tt_request_end) == 72, "layout");
+_Static_assert(sizeof(struct tt_request_end) == 128, "layout");
 _Static_assert(sizeof(struct tt_timewait_begin) == 72, "layout");
 _Static_assert(sizeof(struct tt_timewait_end) == 128, "layout");
 _Static_assert(sizeof(struct tt_retransmit) == 112, "layout");

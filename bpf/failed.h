@@ -25,6 +25,7 @@ enum {
 	ERESTARTSYS = 512, // and those up to 516, which never leave the kernel
 	MAX_ERRNO = 4095,
 	EADDRNOTAVAIL = 99,
+	ECONNABORTED = 103,
 };
 
 // include/uapi/linux/in.h, in6.h: struct sockaddr_in and _in6
@@ -97,6 +98,13 @@ static __always_inline void call_failed(struct tt_head *head, __u8 op)
 	emit_failed(head, NULL, op, 1);
 }
 
+// An earlier connect() is under way, or is over and nobody was told how it went. The
+// socket's error does not say that: one that was disconnected keeps it.
+static __always_inline bool is_connecting(const struct sock *sk)
+{
+	return BPF_CORE_READ((const struct sock___accept *)sk, sk_socket, state) == SS_CONNECTING;
+}
+
 // The current task calls connect() or accept(): to be remembered until the call
 // returns. A connect() that only asks how an earlier one went is not.
 static __always_inline int call_begins(long fd, const struct tt_sockaddr *to, __u8 op)
@@ -109,8 +117,7 @@ static __always_inline int call_begins(long fd, const struct tt_sockaddr *to, __
 	};
 	struct tt_sockaddr addr = {};
 
-	if (!sk || (op == TT_OP_CONNECT &&
-		    (sock_state(sk) != TCP_CLOSE || BPF_CORE_READ(sk, sk_err))))
+	if (!sk || (op == TT_OP_CONNECT && (sock_state(sk) != TCP_CLOSE || is_connecting(sk))))
 		return 0;
 	if (to) {
 		bpf_probe_read_user(&addr, 8, to);

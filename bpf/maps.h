@@ -82,7 +82,10 @@ struct tt_moment {
 	// is armed again or its socket ended: a request's handler that returns
 	// with this still set has given the request up.
 	__u64 expiring_timer;
-	struct tt_request_end expiring; // that request
+	struct tt_request_given_up {
+		struct tt_head head;
+		struct tt_isn isn;
+	} expiring; // that request
 	// The timer of a request whose SYN came again and was answered again, which
 	// is about to be armed anew, and until when to expect that.
 	__u64 answered_timer;

@@ -68,7 +68,7 @@ static __always_inline int timer_detached(const struct timer_list *timer, void *
 		return timewait_ends(owner_of(timer, struct inet_timewait_sock, tw_timer), ctx,
 				     TT_CAUSE_UNKNOWN);
 	if (handler == config.request_handler)
-		return request_detached(owner_of(timer, struct request_sock, rsk_timer));
+		return request_detached(owner_of(timer, struct request_sock, rsk_timer), ctx);
 	return 0;
 }
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "emit.h"
+#include "frames.h"
 #include "peek.h"
 #include "shed.h"
 #include "sock.h"
@@ -29,13 +30,15 @@ static __always_inline void read_request_isn(struct tt_isn *isn, const struct re
 	isn->received = BPF_CORE_READ((const struct tcp_request_sock *)req, rcv_isn);
 }
 
-static __always_inline void emit_request_end(const struct tt_request_end *end)
+// The request gave up.
+static __always_inline void emit_request_end(const struct tt_request_given_up *end)
 {
 	struct tt_request_end *room = reserve(&end->head, sizeof(*room));
 
 	if (!room)
 		return;
 	room->isn = end->isn;
+	__builtin_memset(room->frames, 0, sizeof(room->frames));
 	submit(room);
 }
 
@@ -76,24 +79,31 @@ static __always_inline int request_armed(const struct request_sock *req, const s
 	return 0;
 }
 
-static __always_inline void request_dropped(const struct request_sock *req, __u8 cause)
+// A packet, or a killer, has ended the request: the stack tells which.
+static __always_inline void request_dropped(const struct request_sock *req, void *ctx)
 {
-	struct tt_request_end end = {
-		.head = {
-			.time_ns = bpf_ktime_get_ns(),
-			.kind = TT_REQUEST_END,
-			.old_state = TCP_SYN_RECV,
-			.new_state = TCP_CLOSE,
-			.cause = cause,
-		},
+	struct tt_head head = {
+		.time_ns = bpf_ktime_get_ns(),
+		.kind = TT_REQUEST_END,
+		.old_state = TCP_SYN_RECV,
+		.new_state = TCP_CLOSE,
+		.cause = TT_CAUSE_DROPPED,
 	};
+	struct tt_request_end *end;
 
-	if (!read_request(&end.head, req))
+	if (!read_request(&head, req))
 		return;
-	read_request_isn(&end.isn, req);
 	if (BPF_CORE_READ(req, num_retrans))
-		end_storm(&end.head);
-	emit_request_end(&end);
+		end_storm(&head);
+	end = reserve(&head, sizeof(*end));
+	if (!end)
+		return;
+	read_request_isn(&end->isn, req);
+	if (config.frame_base)
+		read_frames(end->frames, TT_REQUEST_FRAMES, ctx);
+	else
+		__builtin_memset(end->frames, 0, sizeof(end->frames));
+	submit(end);
 }
 
 // Reports whether the socket is the request's child. A child that has taken its
@@ -106,9 +116,9 @@ static __always_inline bool is_child(__u64 child, const struct request_sock *req
 }
 
 // A request's timer is detached before it ran out: the request has got its
-// child a moment ago, or a packet has ended it. (A timer that is due is
+// child a moment ago, or a packet or a killer has ended it. (A timer that is due is
 // detached in order to run; request_expires follows.)
-static __always_inline int request_detached(const struct request_sock *req)
+static __always_inline int request_detached(const struct request_sock *req, void *ctx)
 {
 	struct tt_moment *moment = this_moment();
 	__u64 child;
@@ -122,7 +132,7 @@ static __always_inline int request_detached(const struct request_sock *req)
 	if (is_answered(moment, timer_of(req, struct request_sock, rsk_timer)))
 		return 0;
 	if (bpf_jiffies64() < BPF_CORE_READ(req, rsk_timer.expires))
-		request_dropped(req, TT_CAUSE_DROPPED);
+		request_dropped(req, ctx);
 	return 0;
 }
 

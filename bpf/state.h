@@ -21,6 +21,17 @@ static __always_inline __u64 make_cookie(const struct sock *sk)
 	return peek(sk, __sk_common.skc_cookie.counter);
 }
 
+// A connect() that finds no free port closes the socket before it has sent a thing.
+// The port and the error that the socket still has then are of a life before, unless
+// it is killed (ECONNABORTED) while it waits for the data of a TCP Fast Open.
+static __always_inline bool found_no_port(const struct tt_head *head, const struct sock *sk,
+					  const struct tcp_sock *tp)
+{
+	return head->old_state == TCP_SYN_SENT && head->new_state == TCP_CLOSE &&
+	       !head->local_port && head->err != ECONNABORTED && !peek(tp, segs_out) &&
+	       !peek(sk, sk_shutdown);
+}
+
 // NULL for a socket of another protocol.
 static __always_inline struct tcp_sock *tcp_sock_of(const struct sock *sk)
 {
@@ -228,6 +239,7 @@ static __always_inline int state_changed(const struct sock *sk, int old, int new
 		.new_state = new,
 	};
 	bool listens = old == TCP_LISTEN || new == TCP_LISTEN;
+	bool no_port = false;
 	bool news = false;
 
 	if (!tp || (old == new && !(process && is_second_close(old, new))))
@@ -245,7 +257,10 @@ static __always_inline int state_changed(const struct sock *sk, int old, int new
 		else if (is_timeout(sk, tp))
 			head.cause = TT_CAUSE_TIMEOUT;
 	}
-	if (!head.local_port && new == TCP_CLOSE) // elsewhere it is that of the socket's last life
+	no_port = process && found_no_port(&head, sk, tp);
+	if (no_port)
+		head.err = 0;
+	else if (!head.local_port && new == TCP_CLOSE) // elsewhere it is that of the socket's last life
 		head.local_port = bpf_ntohs(peek(tp, inet_conn.icsk_inet.inet_sport));
 	if (old == TCP_SYN_RECV && without_request(sk, head.time_ns))
 		head.flags |= TT_F_NO_REQUEST;
@@ -260,7 +275,7 @@ static __always_inline int state_changed(const struct sock *sk, int old, int new
 	}
 	if (process) {
 		connect_moves(old, new, head.err);
-		if (old == TCP_SYN_SENT && new == TCP_CLOSE && !head.local_port && !head.err)
+		if (no_port)
 			connect_found_no_port(&head);
 	}
 	if (!news && !(listens ? owner_selected(head.cookie) : is_told_of(&head)))

@@ -160,13 +160,13 @@ int BPF_PROG(tt_f_req_child, struct sock *listener, struct sock *child)
 SEC("fentry/inet_csk_reqsk_queue_drop")
 int BPF_PROG(tt_f_req_drop, struct sock *listener, struct request_sock *req)
 {
-	return request_drop(req);
+	return request_drop(req, ctx);
 }
 
 SEC("fentry/inet_csk_reqsk_queue_drop_and_put")
 int BPF_PROG(tt_f_req_put, struct sock *listener, struct request_sock *req)
 {
-	return request_drop_begins(req);
+	return request_drop_begins(req, ctx);
 }
 
 SEC("fexit/inet_csk_reqsk_queue_drop_and_put")

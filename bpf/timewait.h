@@ -5,6 +5,7 @@
 #pragma once
 
 #include "emit.h"
+#include "frames.h"
 #include "shed.h"
 #include "sock.h"
 
@@ -101,20 +102,6 @@ static __always_inline int timewait_received(const struct inet_timewait_sock *tw
 	return 0;
 }
 
-// Reads the return addresses of the kernel stack, as distances. The innermost
-// ones are those of the tracepoint: more of them, where others trace it too.
-static __always_inline void read_frames(__s32 frames[TT_FRAMES], void *ctx)
-{
-	__u64 stack[TT_FRAMES];
-	long size = bpf_get_stack(ctx, stack, sizeof(stack), 0);
-
-	for (int i = 0; i < TT_FRAMES; i++) {
-		bool have = size >= (long)((i + 1) * sizeof(__u64));
-
-		frames[i] = have ? stack[i] - config.frame_base : 0;
-	}
-}
-
 // A timewait socket ends for the given cause. Where that is unknown, the stack
 // tells it, and user space reads the stack; it may also find there that the
 // timer was only armed again. Without names for the stack's functions, it finds
@@ -142,7 +129,7 @@ static __always_inline int timewait_ends(const struct inet_timewait_sock *tw, vo
 	if (!end)
 		return 0;
 	if (cause == TT_CAUSE_UNKNOWN && config.frame_base)
-		read_frames(end->frames, ctx);
+		read_frames(end->frames, TT_FRAMES, ctx);
 	else
 		__builtin_memset(end->frames, 0, sizeof(end->frames));
 	submit(end);

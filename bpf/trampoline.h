@@ -100,23 +100,23 @@ static __always_inline bool is_dying(const struct tt_moment *moment, const struc
 	       req->__req_common.skc_node.pprev;
 }
 
-static __always_inline int request_drop(const struct request_sock *req)
+static __always_inline int request_drop(const struct request_sock *req, void *ctx)
 {
 	struct tt_moment *moment = this_moment();
 
 	if (moment && is_dying(moment, req))
-		request_dropped(req, TT_CAUSE_DROPPED);
+		request_dropped(req, ctx);
 	return 0;
 }
 
 // inet_csk_reqsk_queue_drop_and_put calls inet_csk_reqsk_queue_drop, but the
 // compiler may have inlined that.
-static __always_inline int request_drop_begins(const struct request_sock *req)
+static __always_inline int request_drop_begins(const struct request_sock *req, void *ctx)
 {
 	struct tt_moment *moment = this_moment();
 
 	if (moment && is_dying(moment, req)) {
-		request_dropped(req, TT_CAUSE_DROPPED);
+		request_dropped(req, ctx);
 		moment->dropping = (__u64)req;
 	}
 	return 0;

@@ -201,6 +201,7 @@ func (d *Decoder) decodeBody(raw []byte, head *TcptraceTtHead, ev *event.Event) 
 		var body TcptraceTtRequestEnd
 		if ok = read(raw, &body); ok {
 			ev.ISNs = isns(&body.Isn, ev)
+			d.requestEnd(&body, ev)
 		}
 	case event.TimeWaitEnd:
 		if ok = read(raw, &d.ended); ok {
@@ -314,6 +315,19 @@ func requestCause(cause TcptraceTtCause) event.Cause {
 		return event.CauseTimeout
 	}
 	return event.CauseUnknown
+}
+
+// requestEnd tells of a request that no packet has ended.
+func (d *Decoder) requestEnd(body *TcptraceTtRequestEnd, ev *event.Event) {
+	if TcptraceTtCause(body.Head.Cause) != TcptraceTtCauseTT_CAUSE_DROPPED {
+		return
+	}
+	var frames Frames
+	copy(frames[:], body.Frames[:])
+	switch cause, _ := d.EndCause(&frames, ev.Old); cause {
+	case event.CauseKilled, event.CauseNetnsExit:
+		ev.Cause = cause
+	}
 }
 
 func (d *Decoder) timeWaitEnd(body *TcptraceTtTimewaitEnd, ev *event.Event) error {

@@ -22,7 +22,7 @@ func bytesOf[T any](record T) []byte {
 var compareEvents = cmpopts.EquateComparable(netip.AddrPort{})
 
 // testDecoder takes a stack whose innermost frame is 1 for a timer that is
-// armed again, and 2 for one that ran out.
+// armed again, 2 for one that ran out, and 3 for one whose socket was killed.
 func testDecoder() *Decoder {
 	d := &Decoder{HZ: 250, ResetReasons: []string{14: "TCP_STATE"}, DropReasons: []string{5: "SOCKET_FILTER"}}
 	d.Function = func(distance int32) string {
@@ -37,6 +37,8 @@ func testDecoder() *Decoder {
 			return event.CauseUnknown, false
 		case 2:
 			return event.CauseExpired, true
+		case 3:
+			return event.CauseKilled, true
 		}
 		return event.CauseUnknown, true
 	}
@@ -420,4 +422,18 @@ func TestDecode_ISNs(t *testing.T) {
 	want := eventOf(event.RequestEnd)
 	want.Old, want.New, want.ISNs = tcp.SynRecv, tcp.Close, both
 	expect(t, bytesOf(end), want)
+}
+
+// What a packet ends, and what a killer, is told apart by the stack alone.
+func TestDecode_RequestEnd(t *testing.T) {
+	for innermost, want := range map[int32]event.Cause{0: event.CauseReset, 2: event.CauseReset, 3: event.CauseKilled} {
+		record := TcptraceTtRequestEnd{Head: headOf(TcptraceTtKindTT_REQUEST_END)}
+		record.Head.OldState, record.Head.NewState = uint8(tcp.SynRecv), uint8(tcp.Close)
+		record.Head.Cause = uint8(TcptraceTtCauseTT_CAUSE_DROPPED)
+		record.Frames[0] = innermost
+		var got event.Event
+		if err := testDecoder().Decode(bytesOf(record), &got); err != nil || got.Cause != want {
+			t.Errorf("innermost frame %d: cause %v, error %v; want %v", innermost, got.Cause, err, want)
+		}
+	}
 }

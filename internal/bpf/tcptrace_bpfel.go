@@ -200,11 +200,15 @@ const (
 )
 
 type TcptraceTtMoment struct {
-	_              structs.HostLayout
-	Child          uint64
-	ChildUntil     uint64
-	ExpiringTimer  uint64
-	Expiring       TcptraceTtRequestEnd
+	_             structs.HostLayout
+	Child         uint64
+	ChildUntil    uint64
+	ExpiringTimer uint64
+	Expiring      struct {
+		_    structs.HostLayout
+		Head TcptraceTtHead
+		Isn  TcptraceTtIsn
+	}
 	AnsweredTimer  uint64
 	AnsweredUntil  uint64
 	Dropping       uint64
@@ -240,9 +244,10 @@ type TcptraceTtQueue struct {
 }
 
 type TcptraceTtRequestEnd struct {
-	_    structs.HostLayout
-	Head TcptraceTtHead
-	Isn  TcptraceTtIsn
+	_      structs.HostLayout
+	Head   TcptraceTtHead
+	Isn    TcptraceTtIsn
+	Frames [14]int32
 }
 
 type TcptraceTtReset struct {

@@ -173,7 +173,8 @@ func (s *Story) complete(p Params) (Params, error) {
 		return p, fmt.Errorf("network %q: it runs over %v", p.Network, s.Networks)
 	}
 	if s.endless {
-		return p, completeChurn(&p)
+		err := completeChurn(&p)
+		return p, err
 	}
 	if p.Rate != 0 || p.Duration != 0 || p.Threads != 0 {
 		return p, fmt.Errorf("rate, duration and threads are for churn alone")

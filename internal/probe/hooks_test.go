@@ -113,3 +113,29 @@ func TestOpen_HooksByNameAndByDefault(t *testing.T) {
 		}
 	}
 }
+
+// Programs at the system calls tax each one of the host, whoever makes it: nothing
+// of them is attached unless it is asked for.
+func TestOpen_TaxesNoSystemCallUnasked(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Fatal("these tests load BPF programs: run them as root")
+	}
+	taxed := func(options Options) (n int) {
+		options.RingBytes, options.NoSweep = os.Getpagesize(), true
+		s, err := Open(options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		for _, c := range s.Capabilities() {
+			n += strings.Count(c.Hook, "syscalls/")
+		}
+		return n
+	}
+	if n := taxed(Options{}); n != 0 {
+		t.Errorf("%d programs at system calls, want none", n)
+	}
+	if n := taxed(Options{Errors: true}); n == 0 {
+		t.Error("none where failed calls are asked for: the test shows nothing")
+	}
+}

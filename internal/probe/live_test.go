@@ -29,6 +29,10 @@ type life struct {
 	ended  int
 	causes []string
 
+	portless int           // transitions told without the local port
+	unsure   int           // transitions that do not say how long the state before lasted
+	total    time.Duration // of the others
+
 	episodes []*conn.LossEpisode
 }
 
@@ -194,12 +198,19 @@ func (w *watcher) change(c *conn.Change) {
 		if c.Illegal {
 			w.seen.illegal++
 		}
+		if c.Conn.Local.Port() == 0 {
+			l.portless++
+		}
 		if len(l.states) == 0 {
 			l.states = append(l.states, c.Old.String())
+			l.unsure-- // there was none before
 		}
 		l.states = append(l.states, c.New.String())
 		if c.InStateKnown {
 			l.stays[c.Old.String()] += c.InState
+			l.total += c.InState
+		} else {
+			l.unsure++
 		}
 		if c.Cause != event.CauseUnknown {
 			l.causes = append(l.causes, c.Cause.String())
@@ -318,6 +329,13 @@ func compareEnd(t *testing.T, seen *sighting, l *life, role conn.Role, states []
 	}
 	if c.Role != role || !c.Complete || l.ended != 1 {
 		t.Errorf("%s: role %v, complete %v, ended %d times", who, c.Role, c.Complete, l.ended)
+	}
+	if l.portless > 0 && c.End != conn.EndUnsent {
+		t.Errorf("%s: %d transitions were told without its port", who, l.portless)
+	}
+	// From the first SYN on, whose wait for an answer is part of a life.
+	if life := c.Closed.Sub(c.Opened); l.unsure == 0 && life != l.total {
+		t.Errorf("%s: it lived for %v, and its states lasted %v", who, life, l.total)
 	}
 	if end != "" && c.End.String() != end {
 		t.Errorf("%s: end %q, want %q", who, c.End, end)

@@ -134,6 +134,52 @@ func TestLive_QueueFull_TheLastACKFindsNoRoom(t *testing.T) {
 	}
 }
 
+// The same of a SYN cookie, of which nothing was kept: with tcp_abort_on_overflow too,
+// the kernel drops that ACK and answers nothing.
+func TestLive_QueueFull_TheLastACKOfACookie(t *testing.T) {
+	bothSides(t, func(t *testing.T, s side) {
+		var port, late, overflows int
+		events, _ := playOn(t, probe.Options{}, func(g *ground) {
+			g.sysctl("tcp_syncookies", 2)
+			g.sysctl("tcp_abort_on_overflow", 1)
+			listener, p := s.listen(0, 1)
+			port = p
+			unblock := s.block("INPUT", "-p", "tcp", "--dport", strconv.Itoa(port), "--tcp-flags", "SYN,ACK", "ACK", "-j", "DROP")
+			client := s.begin(port)
+			late = portOf(client)
+			g.until("ESTABLISHED", func() bool { return stateOf(client) == tcp.Established })
+			unblock()
+			others := []int{s.begin(port), s.begin(port)}
+			g.until("a full queue", func() bool { return waiting(listener) == 2 })
+			must(unix.Write(client, []byte("hello")))
+			g.until("the ACK", func() bool { return g.counter("TcpExt ListenOverflows") >= 1 })
+			mustDo(unix.SetsockoptLinger(client, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}))
+			closeAll(client)
+			for range others {
+				server, _, err := unix.Accept4(listener, unix.SOCK_CLOEXEC)
+				mustDo(err)
+				others = append(others, server)
+			}
+			closeAll(others...)
+			closeAll(listener)
+			overflows = g.counter("TcpExt ListenOverflows")
+		})
+		full := of(events, event.QueueFull)
+		if n := counted(full); n != overflows {
+			t.Errorf("%d ACKs told, the kernel counts %d overflows", n, overflows)
+		}
+		for _, ev := range full {
+			if want := (event.Queue{Length: 2, Limit: 1}); ev.Queue != want {
+				t.Errorf("%+v, want %+v", ev.Queue, want)
+			}
+		}
+		sent := of(events, event.ResetSent)
+		if len(sent) != 1 || int(sent[0].Local.Port()) != late {
+			t.Errorf("%d RSTs told, want one, of the client at port %d: %+v", len(sent), late, sent)
+		}
+	})
+}
+
 // Without SYN cookies, half-open connections fill the other queue.
 func TestLive_QueueFull_OfRequests(t *testing.T) {
 	var drops int

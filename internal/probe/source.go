@@ -43,8 +43,9 @@ type Source struct {
 	event    event.Event // the one that is handed over
 	clock    event.Clock
 
-	attached event.Time             // when the last program was
-	passed   [event.NumKinds]uint64 // records of the ring that are not handed over
+	attached  event.Time             // when the last program was
+	detaching event.Time             // when the first one was about to be, or 0
+	passed    [event.NumKinds]uint64 // records of the ring that are not handed over
 }
 
 // Open loads and attaches every program that this kernel allows. It returns
@@ -221,19 +222,36 @@ func (s *Source) isUnsaid(raw []byte) bool {
 		s.order.follows(s.event.Time, func(next []byte) bool { return bpf.Unsays(next, raw) })
 }
 
-// pass hands over the event, unless it is from before all programs were attached.
-// Those are parts of what happened, and would be taken for the whole (a request
-// socket's end, without the child that it became).
+// pass hands over the event, unless it is from before all programs were attached, or
+// from when they were no more. Those are parts of what happened, and would be taken for
+// the whole (a request socket's end, without the child that it became).
 func (s *Source) pass(handle event.Handler) {
-	if s.event.Time < s.attached {
+	if s.isPart(&s.event) {
 		s.passed[s.event.Kind]++
 		return
 	}
 	handle(&s.event)
 }
 
+// aMoment is how long a request socket may outlive the making of its child:
+// TT_MOMENT_NS of bpf/maps.h.
+const aMoment = time.Millisecond
+
+func (s *Source) isPart(ev *event.Event) bool {
+	switch ev.Kind {
+	case event.RequestEnd:
+		if ev.Time < s.attached.Add(aMoment) {
+			return true
+		}
+	case event.Dropped, event.QueueFull, event.Failed, event.RetransmitMore, event.ResetMore:
+		return ev.Time < s.attached // what was counted until the end is told after it
+	}
+	return ev.Time < s.attached || s.detaching != 0 && ev.Time >= s.detaching
+}
+
 func (s *Source) finish(handle event.Handler) error {
 	s.sweeper.stop()
+	s.detaching = now()
 	if err := s.programs.detach(); err != nil {
 		return fmt.Errorf("detach the BPF programs: %w", err)
 	}
