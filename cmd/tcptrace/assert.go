@@ -27,7 +27,7 @@ type assertCommand struct {
 }
 
 func newAssert() *cobra.Command {
-	a := &assertCommand{live: live{every: true}}
+	a := &assertCommand{live: live{every: true, judges: true}}
 	cmd := &cobra.Command{
 		Use:   "assert ASSERTION... [flags] [-- COMMAND [ARG...]]",
 		Short: "Run a command, and fail if its connections do not do as stated",

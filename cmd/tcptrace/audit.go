@@ -21,7 +21,7 @@ import (
 )
 
 func newAudit() *cobra.Command {
-	a := &live{audit: true}
+	a := &live{audit: true, judges: true}
 	cmd := &cobra.Command{
 		Use:   "audit [flags]",
 		Short: "Hold what tcptrace counts against the kernel's own counters",

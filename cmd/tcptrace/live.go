@@ -33,6 +33,7 @@ type live struct {
 	probe    probe.Options
 	cmdline  bool
 	every    bool     // see trace.Options
+	judges   bool     // the exit status tells, too: goes on where nobody reads
 	prompt   bool     // somebody waits for what is read, by a key
 	from     []string // recordings to read instead
 	save     string   // a recording to make as well
@@ -127,7 +128,7 @@ func (l *live) run(cmd *cobra.Command, build newSink) (trace.Summary, error) {
 	if len(l.from) > 0 {
 		return l.replay(cmd, build)
 	}
-	ctx, stop := interruptible(cmd.OutOrStdout())
+	ctx, stop := interruptible(l.readers(cmd))
 	defer stop()
 	labels, unlabeled := newLabeler(l.cmdline)
 	if unlabeled == nil {
@@ -163,6 +164,14 @@ func rest(o *probe.Options) {
 	if o.Poll == 0 {
 		o.PollIdle = pollIdle
 	}
+}
+
+// readers returns the output without whose readers there is no need to go on.
+func (l *live) readers(cmd *cobra.Command) io.Writer {
+	if l.judges {
+		return io.Discard
+	}
+	return cmd.OutOrStdout()
 }
 
 // interruptible returns a context that ends when the user wants that, or nobody

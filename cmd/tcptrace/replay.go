@@ -61,7 +61,7 @@ func (l *live) replay(cmd *cobra.Command, build newSink) (trace.Summary, error) 
 		return trace.Summary{}, err
 	}
 	defer set.Close()
-	ctx, stop := interruptible(cmd.OutOrStdout())
+	ctx, stop := interruptible(l.readers(cmd))
 	defer stop()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
