@@ -5,6 +5,7 @@ package endtoend
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"regexp"
@@ -12,7 +13,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/hinshun/vt10x"
 	"golang.org/x/sys/unix"
 
@@ -119,10 +119,7 @@ func TestWatch_Screen(t *testing.T) {
 		p := newPicture(t, 100, 30)
 		before := p.mode()
 		cmd := p.run("watch", flag)
-		text := p.awaits("picture of the sockets", func(text string) bool { return len(screenStates(text)) == len(want) })
-		if diff := cmp.Diff(want, screenStates(text)); diff != "" {
-			t.Errorf("states (-kernel +screen):\n%s", diff)
-		}
+		p.awaits(fmt.Sprintf("picture of %v", want), func(text string) bool { return maps.Equal(screenStates(text), want) })
 		if mode := p.mode(); mode.Lflag&unix.ICANON != 0 {
 			t.Error("keys wait for Enter")
 		}
