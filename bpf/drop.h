@@ -129,8 +129,7 @@ static __always_inline bool is_drop_flood(const struct tt_drop *drop)
 		s->head.old_state = drop->head.old_state;
 	}
 	s->filled_ns = drop->head.time_ns;
-	__sync_fetch_and_add(&s->counts.events, 1);
-	count_untold();
+	count_event(s);
 	return true;
 }
 

@@ -90,8 +90,7 @@ static __always_inline void call_failed(struct tt_head *head, __u8 op)
 		read_task(&s->task);
 		if (!take_token(&s->filled_ns, &s->tokens, head->time_ns, TT_CALL_BURST,
 				TT_CALL_RATE)) {
-			__sync_fetch_and_add(&s->counts.events, 1);
-			count_untold();
+			count_event(s);
 			return;
 		}
 	}

@@ -172,8 +172,7 @@ static __always_inline int timer_expired(const struct timer_list *timer)
 
 static __always_inline void suppress_synack(struct tt_storm *s, __u8 flags)
 {
-	__sync_fetch_and_add(&s->counts.events, 1);
-	count_untold();
+	count_event(s);
 	__sync_fetch_and_add(&s->counts.segments[TT_CLASS_SYNACK], 1);
 	if (flags & TT_F_TIMEOUT)
 		__sync_fetch_and_add(&s->counts.timeouts, 1);

@@ -182,8 +182,7 @@ static __noinline bool is_flood(const struct tt_reset *reset)
 	s->head.kind = key.kind;
 	s->head.netns = key.netns;
 	s->head.old_state = key.state;
-	__sync_fetch_and_add(&s->counts.events, 1);
-	count_untold();
+	count_event(s);
 	return true;
 }
 

@@ -108,8 +108,7 @@ static __always_inline void suppress(struct tt_storm *s, const struct tt_retrans
 {
 	__u32 class = classify(r);
 
-	__sync_fetch_and_add(&s->counts.events, 1);
-	count_untold();
+	count_event(s);
 	if (is_probe(r))
 		__sync_fetch_and_add(&s->counts.probes, 1);
 	if (class < TT_CLASSES)

@@ -129,6 +129,13 @@ static __always_inline bool is_spent(const struct tt_storm *s, __u64 now)
 	return !s->tokens && now - s->filled_ns < TT_SECOND / TT_CONNECTION_RATE;
 }
 
+// Counts one that is not told by itself.
+static __always_inline void count_event(struct tt_storm *s)
+{
+	__sync_fetch_and_add(&s->counts.events, 1);
+	count_untold();
+}
+
 // Returns the bucket, a full one if there was none, or NULL where there is no
 // room for it.
 static __always_inline struct tt_storm *storm_of(const struct tt_storm_key *key)
