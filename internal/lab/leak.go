@@ -63,10 +63,7 @@ func playLeak(ctx context.Context, st *stage) error {
 	if err := st.theirs(st.p.N); err != nil {
 		return err
 	}
-	if err := st.held(); err != nil {
-		return err
-	}
-	if err := sleep(ctx, st.p.Hold); err != nil {
+	if err := st.stay(ctx); err != nil {
 		return err
 	}
 	end := time.Now()

@@ -256,10 +256,7 @@ func playIdle(ctx context.Context, st *stage) error {
 	if err := st.adopt(); err != nil {
 		return err
 	}
-	if err := st.held(); err != nil {
-		return err
-	}
-	if err := sleep(ctx, st.p.Hold); err != nil {
+	if err := st.stay(ctx); err != nil {
 		return err
 	}
 	for _, p := range openers {

@@ -139,10 +139,7 @@ func playDeadIdle(ctx context.Context, st *stage) error {
 	if err != nil {
 		return err
 	}
-	if err := st.held(); err != nil {
-		return err
-	}
-	if err := sleep(ctx, st.p.Hold); err != nil {
+	if err := st.stay(ctx); err != nil {
 		return err
 	}
 	return st.findOut(ctx, pairs)

@@ -75,10 +75,7 @@ func playPressure(ctx context.Context, st *stage) error {
 	if err := st.ours(st.p.N); err != nil {
 		return err
 	}
-	if err := st.held(); err != nil {
-		return err
-	}
-	return sleep(ctx, st.p.Hold)
+	return st.stay(ctx)
 }
 
 func playNoPorts(ctx context.Context, st *stage) error {
@@ -141,10 +138,7 @@ func playPool(ctx context.Context, st *stage) error {
 	if err := st.ours(st.p.N); err != nil {
 		return err
 	}
-	if err := st.held(); err != nil {
-		return err
-	}
-	if err := sleep(ctx, st.p.Hold); err != nil {
+	if err := st.stay(ctx); err != nil {
 		return err
 	}
 	for _, pr := range pairs {

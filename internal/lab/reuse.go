@@ -41,10 +41,7 @@ func (st *stage) reuse(ctx context.Context, source func(*stage, int) netip.AddrP
 	if err != nil {
 		return err
 	}
-	if err := st.held(); err != nil {
-		return err
-	}
-	if err := sleep(ctx, st.p.Hold); err != nil {
+	if err := st.stay(ctx); err != nil {
 		return err
 	}
 	for i := range old {

@@ -176,6 +176,15 @@ func (st *stage) held() error {
 	return nil
 }
 
+// stay calls Params.Held, the first time, and then stays in the story's state for
+// Params.Hold.
+func (st *stage) stay(ctx context.Context) error {
+	if err := st.held(); err != nil {
+		return err
+	}
+	return sleep(ctx, st.p.Hold)
+}
+
 // socket makes a socket in ns.
 func (st *stage) socket(ns *namespace) (*socket, error) {
 	k, err := newSocket(ns, st.p.IPv6)

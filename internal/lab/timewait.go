@@ -155,10 +155,7 @@ func playNetnsExit(ctx context.Context, st *stage) error {
 	if err != nil {
 		return err
 	}
-	if err := st.held(); err != nil {
-		return err
-	}
-	if err := sleep(ctx, st.p.Hold); err != nil {
+	if err := st.stay(ctx); err != nil {
 		return err
 	}
 	end := time.Now()
@@ -195,10 +192,7 @@ func playTimeWaitReset(ctx context.Context, st *stage) error {
 	if err != nil {
 		return err
 	}
-	if err := st.held(); err != nil {
-		return err
-	}
-	if err := sleep(ctx, st.p.Hold); err != nil {
+	if err := st.stay(ctx); err != nil {
 		return err
 	}
 	for i, pr := range pairs {

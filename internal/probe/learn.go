@@ -27,6 +27,7 @@ const (
 type lesson struct {
 	handlers
 	listener   int
+	address    unix.Sockaddr // of the listener
 	collection *ebpf.Collection
 	iterator   *link.Iter
 }
@@ -57,15 +58,14 @@ func (l *lesson) prepare(k *kernel) (err error) {
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
-	to, err := unix.Getsockname(l.listener)
-	if err != nil {
+	if l.address, err = unix.Getsockname(l.listener); err != nil {
 		return fmt.Errorf("read a socket's address: %w", err)
 	}
 	spec, err := bpf.LoadHandlers()
 	if err != nil {
 		return fmt.Errorf("read the BPF object: %w", err)
 	}
-	port := to.(*unix.SockaddrInet4).Port // of the family that it was made with
+	port := l.address.(*unix.SockaddrInet4).Port // of the family that it was made with
 	if err := spec.Variables[bpf.HandlersVarOwnPort].Set(uint16(port)); err != nil {
 		return fmt.Errorf("tell the iterator a port: %w", err)
 	}
@@ -82,16 +82,12 @@ func (l *lesson) prepare(k *kernel) (err error) {
 
 // play makes the connection: a request first, then a timewait socket.
 func (l *lesson) play() error {
-	to, err := unix.Getsockname(l.listener)
-	if err != nil {
-		return fmt.Errorf("read a socket's address: %w", err)
-	}
 	client, err := ownSocket()
 	if err != nil {
 		return err
 	}
 	defer func() { abort(client) }()
-	if err := unix.Connect(client, to); err != nil {
+	if err := unix.Connect(client, l.address); err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
 	if err := l.await("request", &l.request); err != nil {

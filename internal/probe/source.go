@@ -158,8 +158,7 @@ func (s *Source) poll(handle event.Handler, last bool) (more bool, err error) {
 	if s.nameless {
 		horizon = horizon.Add(-rearmWithin) // for the sake of isUnsaid
 	}
-	err = s.order.release(s.sweeper.horizon(horizon), func(f *fact) error { return s.tell(f, handle) })
-	if err != nil {
+	if err := s.release(s.sweeper.horizon(horizon), handle); err != nil {
 		return false, err
 	}
 	s.ring.free()
@@ -184,6 +183,11 @@ func (s *Source) drain() (more bool, err error) {
 		s.order.add(at, record)
 	}
 	return true, nil
+}
+
+// release hands over what happened before the horizon.
+func (s *Source) release(horizon event.Time, handle event.Handler) error {
+	return s.order.release(horizon, func(f *fact) error { return s.tell(f, handle) })
 }
 
 // tell hands over the event, or the two, that a fact is. It passes over records
@@ -267,7 +271,7 @@ func (s *Source) finish(handle event.Handler) error {
 			break
 		}
 	}
-	if err := s.order.release(now(), func(f *fact) error { return s.tell(f, handle) }); err != nil {
+	if err := s.release(now(), handle); err != nil {
 		return err
 	}
 	if s.opts.OnBatch != nil {
