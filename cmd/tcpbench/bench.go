@@ -10,9 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"time"
-
-	"github.com/cilium/ebpf"
-	"golang.org/x/sys/unix"
 )
 
 type bench struct {
@@ -115,12 +112,12 @@ func (b *bench) round(ctx context.Context) error {
 }
 
 func (b *bench) turns(ctx context.Context, at speed) (_ map[string]turn, err error) {
+	var timer *clock
 	if at.timed {
-		stats, err := ebpf.EnableStats(unix.BPF_STATS_RUN_TIME)
-		if err != nil {
-			return nil, fmt.Errorf("have the kernel measure BPF programs: %w", err)
+		if timer, err = startClock(); err != nil {
+			return nil, err
 		}
-		defer stats.Close()
+		defer timer.stop()
 	}
 	turns := map[string]turn{}
 	for i := range b.subjects {
@@ -137,6 +134,11 @@ func (b *bench) turns(ctx context.Context, at speed) (_ map[string]turn, err err
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", s.name, err)
+		}
+		if at.timed {
+			if one.Clock, err = timer.perCall(); err != nil {
+				return nil, err
+			}
 		}
 		turns[s.name] = one
 	}

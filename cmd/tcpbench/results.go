@@ -16,7 +16,11 @@ type turn struct {
 	Cost  cost          // meanwhile
 	Ready time.Duration // from its start until it traced
 	Lost  int           // events, as it says
+	Clock float64       // ns that the kernel's clock says of a call that does nothing
 }
+
+// clockTime is how much of the time of BPF programs is that of the clock itself.
+func (t turn) clockTime() time.Duration { return time.Duration(t.Clock * float64(t.Cost.Calls)) }
 
 // A series is the turns of all subjects at one speed, in the order of rounds.
 type series map[string][]turn

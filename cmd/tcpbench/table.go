@@ -60,19 +60,30 @@ func (b *bench) kept(out *strings.Builder) {
 // spent writes what a tracer uses up at the given rate.
 func (b *bench) spent(out *strings.Builder) {
 	timed := b.Series[atTimed]
-	fmt.Fprintf(out, "At %d connections a second; BPF's time and calls by the kernel's own count, which adds some 30 ns to each call:\n\n", b.options.rate)
-	out.WriteString("| | processor time a connection | of one processor | BPF time a connection | BPF time a call | BPF calls a connection | events lost |\n" +
+	clock := b.clock()
+	fmt.Fprintf(out, "At %d connections a second; BPF's time and calls by the kernel's own count. Its clock says %.0f ns (%.0f-%.0f) of a call "+
+		"that does nothing, which the net time is without:\n\n", b.options.rate, median(clock), slices.Min(clock), slices.Max(clock))
+	out.WriteString("| | processor time a connection | of one processor | BPF time a connection, net | as counted | BPF calls a connection | events lost |\n" +
 		"| --- | --- | --- | --- | --- | --- | --- |\n")
 	b.rows(atRate, func(s *subject, turns []turn) {
-		fmt.Fprintf(out, "| %s | %.2f µs | %.2f %% | %.2f µs | %.0f ns | %.1f | %s |\n", s.doc,
+		fmt.Fprintf(out, "| %s | %.2f µs | %.2f %% | %.2f µs | %.2f µs | %.1f | %s |\n", s.doc,
 			median(each(turns, func(t turn) float64 { return perConnection(t.Cost.CPU, t) })),
 			median(each(turns, b.share)),
+			median(each(timed[s.name], func(t turn) float64 { return perConnection(t.Cost.BPF-t.clockTime(), t) })),
 			median(each(timed[s.name], func(t turn) float64 { return perConnection(t.Cost.BPF, t) })),
-			median(each(timed[s.name], func(t turn) float64 { return float64(t.Cost.BPF) / float64(max(t.Cost.Calls, 1)) })),
 			median(each(timed[s.name], func(t turn) float64 { return float64(t.Cost.Calls) / float64(t.Churn.Count) })),
 			losses(s, turns))
 	})
 	out.WriteString("\n")
+}
+
+// clock returns what the kernel's clock said of a call that does nothing, in ns.
+func (b *bench) clock() []float64 {
+	var found []float64
+	for _, turns := range b.Series[atTimed] {
+		found = append(found, each(turns, func(t turn) float64 { return t.Clock })...)
+	}
+	return found
 }
 
 // rest writes what a tracer costs where there is nothing to trace.

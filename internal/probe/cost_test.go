@@ -22,7 +22,7 @@ var stacks = commandline.Bool("stacks", false, "keep the stacks of connect() and
 
 // BenchmarkHooks churns through real connections at a fixed rate and reports
 // what the BPF programs cost: ns a connection in all, calls and ns of each by
-// name. About 30 ns of each call are the measurement itself. Run it with
+// name. Some 30 to 80 ns of each call are the measurement itself. Run it with
 // -benchtime=1x.
 func BenchmarkHooks(b *testing.B) {
 	stats, err := ebpf.EnableStats(unix.BPF_STATS_RUN_TIME)
