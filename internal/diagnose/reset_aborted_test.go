@@ -28,6 +28,25 @@ var resetAbortedCases = []ruleCase{{
 	want:  []string{"warning 3 shop"},
 	says:  []string{"3 connections killed from outside"},
 }, {
+	name:    "more orphans than tcp_max_orphans",
+	events:  resets(23, "TCP_ABORT_ON_MEMORY", event.ResetFacts{Socket: true, Dead: true, Shutdown: 3}),
+	until:   5 * s,
+	sysctls: sysctls{"net.ipv4.tcp_max_orphans": "8192"},
+	want:    []string{"warning 23 shop"},
+	says:    []string{"23 connections reset by the kernel at the host's limit, tcp_max_orphans"},
+}, {
+	name: "more memory than tcp_mem, and ss -K",
+	events: story.Join(
+		resets(2, "TCP_ABORT_ON_MEMORY", event.ResetFacts{Socket: true, Dead: true, Shutdown: 3, Queued: true, MemoryFull: true}),
+		each(1, func(_ int, _, server story.Socket) []event.Event {
+			server.ID.Cookie += 0x10000
+			return killed(server, 1*s)
+		})),
+	until:   5 * s,
+	sysctls: sysctls{"net.ipv4.tcp_mem": "45000\t60000\t90000"},
+	want:    []string{"warning 2 shop", "warning 1 shop"},
+	says:    []string{"2 connections reset by the kernel at the host's limit, tcp_mem"},
+}, {
 	name:   "the process's own RST is another thing",
 	events: resets(23, "TCP_STATE", lingerFacts), until: 5 * s,
 }}

@@ -52,6 +52,8 @@ const (
 	sysctlAbort         = "net.ipv4.tcp_abort_on_overflow"
 	sysctlSomaxconn     = "net.core.somaxconn"
 	sysctlKeepaliveTime = "net.ipv4.tcp_keepalive_time"
+	sysctlMaxOrphans    = "net.ipv4.tcp_max_orphans"
+	sysctlMem           = "net.ipv4.tcp_mem"
 )
 
 // Sysctls lists the names that rules may ask for.
@@ -59,7 +61,7 @@ func Sysctls() []string {
 	return []string{
 		sysctlPortRange, sysctlMaxTimeWait, sysctlReuse, sysctlFinTimeout, sysctlOrphanRetries, sysctlRetries2,
 		sysctlSynRetries, sysctlSynAckRetries, sysctlSynCookies, sysctlSynBacklog, sysctlAbort, sysctlSomaxconn,
-		sysctlKeepaliveTime,
+		sysctlKeepaliveTime, sysctlMaxOrphans, sysctlMem,
 	}
 }
 
@@ -82,7 +84,7 @@ func (e *Engine) number(netns uint32, name string, otherwise int) int {
 func (e *Engine) quote(f *Finding, netns uint32, names ...string) {
 	for _, name := range names {
 		value := strings.Join(strings.Fields(e.sysctl(netns, name)), "-")
-		short := name[strings.LastIndexByte(name, '.')+1:]
+		short := shortName(name)
 		if n, err := strconv.ParseInt(value, 10, 64); err == nil {
 			(*figures)(&f.Evidence).count(short, n)
 		} else {
@@ -90,6 +92,8 @@ func (e *Engine) quote(f *Finding, netns uint32, names ...string) {
 		}
 	}
 }
+
+func shortName(sysctl string) string { return sysctl[strings.LastIndexByte(sysctl, '.')+1:] }
 
 // A portRange is what connect() takes local ports from.
 type portRange struct {

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/diagnose"
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/lab"
 	"github.com/tcptrace/tcptrace/internal/probe"
@@ -42,9 +43,11 @@ type resetsSeen struct {
 	ends    map[[2]netip.AddrPort]string // the cause at the end of the connection from and to
 	lost    uint64
 	reasons bool // the kernel gives them
+	why     *diagnose.Engine
 }
 
 func (s *resetsSeen) change(c *conn.Change) {
+	s.why.Handle(c)
 	r := saidReset{Cause: c.Reset.Cause.String(), Inferred: c.Reset.Inferred, PeerKnown: c.Reset.PeerKnown}
 	switch c.Kind {
 	case conn.Lost:
@@ -68,7 +71,9 @@ func (s *resetsSeen) change(c *conn.Change) {
 }
 
 func newResetsSeen() *resetsSeen {
-	return &resetsSeen{tracker: conn.New(conn.Options{}), ends: map[[2]netip.AddrPort]string{}}
+	return &resetsSeen{
+		tracker: conn.New(conn.Options{}), ends: map[[2]netip.AddrPort]string{}, why: diagnose.New(diagnose.Options{}),
+	}
 }
 
 func (s *resetsSeen) handle(ev *event.Event) {
@@ -273,6 +278,22 @@ func (s *resetsSeen) accuse(t *testing.T, truth *lab.Truth) {
 	}
 }
 
+// accuseHost holds what is found to be wrong against the truth: once, at the process
+// whose connections met the host's limit.
+func (s *resetsSeen) accuseHost(t *testing.T, truth *lab.Truth) {
+	t.Helper()
+	var said []string
+	for _, f := range s.why.Findings() {
+		if f.Rule.Name == "reset-aborted" {
+			said = append(said, fmt.Sprint(f.ID, " ", f.Count))
+		}
+	}
+	want := []string{fmt.Sprintf("reset-aborted:pid=%d:%s %d", truth.Conns[0].ClientPID, strings.TrimPrefix(truth.Story, "reset-"), len(truth.Conns))}
+	if !slices.Equal(said, want) {
+		t.Errorf("found %q, want %q", said, want)
+	}
+}
+
 // table adds up what was said, a line for each different thing.
 func (s *resetsSeen) table(story string) (lines []string) {
 	count := map[string]int{}
@@ -369,6 +390,7 @@ func TestLive_ResetCauses_OfHostLimits(t *testing.T) {
 				lab.Unshielded(t.Logf, func() { truth, seen, _, _ = watchResets(t, story, lab.Params{IPv6: ipv6}) })
 				// A socket sends each, so that every kernel tells of it.
 				seen.compare(t, truth, seen.reasons)
+				seen.accuseHost(t, truth)
 				t.Log(strings.Join(seen.table(name), "\n"))
 			}
 		})

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -55,8 +56,9 @@ func (r *Reader) Close() error { return r.resolver.Close() }
 
 // Sysctl returns the value of a sysctl in the network namespace with this
 // inode, as it was up to 10 s ago; "" where that is not known: the namespace is
-// gone, we may not enter it, or it has no such sysctl. What was read of a
-// namespace that is gone meanwhile stands.
+// gone, we may not enter it, or there is no such sysctl. Of one that holds for the
+// whole host it is the host's, where we are in its first namespace. What was read of a namespace that is gone meanwhile
+// stands.
 func (r *Reader) Sysctl(netns uint32, name string) string {
 	return r.values(netns).of[name]
 }
@@ -112,7 +114,31 @@ func (r *Reader) read(netns uint32) (values, error) {
 		done <- result{v, err}
 	}()
 	got := <-done
+	if got.err == nil {
+		addHostWide(got.of, r.names)
+	}
 	return got.values, got.err
+}
+
+// hostWide are those that the first network namespace alone shows, as they hold
+// for all.
+var hostWide = []string{"net.ipv4.tcp_max_orphans", "net.ipv4.tcp_mem"}
+
+// addHostWide adds those of names that the namespace did not show, if that which we
+// are in does.
+func addHostWide(of map[string]string, names []string) {
+	for _, name := range hostWide {
+		if _, shown := of[name]; !shown && slices.Contains(names, name) {
+			readInto(of, name)
+		}
+	}
+}
+
+func readInto(of map[string]string, name string) {
+	b, err := os.ReadFile("/proc/sys/" + strings.ReplaceAll(name, ".", "/"))
+	if err == nil {
+		of[name] = strings.TrimSpace(string(b))
+	}
 }
 
 // readThrough reads on a thread that enters the namespace, and ends in it: the
@@ -125,10 +151,7 @@ func (r *Reader) readThrough(door *os.File) (values, error) {
 	}
 	of := make(map[string]string, len(r.names))
 	for _, name := range r.names {
-		b, err := os.ReadFile("/proc/sys/" + strings.ReplaceAll(name, ".", "/"))
-		if err == nil {
-			of[name] = strings.TrimSpace(string(b))
-		}
+		readInto(of, name)
 	}
 	devices, err := devices()
 	if err != nil {

@@ -97,3 +97,26 @@ func TestReader_OfEachNamespace(t *testing.T) {
 		t.Errorf("that of no namespace is %q", got)
 	}
 }
+
+// A namespace has no sysctl of its own for what holds for the whole host.
+func TestReader_HostWide(t *testing.T) {
+	_, theirs, done := namespaces(t, func() error { return nil })
+	defer done()
+	r, err := NewReader(hostWide)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	for _, name := range hostWide {
+		host, err := os.ReadFile("/proc/sys/" + strings.ReplaceAll(name, ".", "/"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := r.Sysctl(theirs, name), strings.TrimSpace(string(host)); got != want {
+			t.Errorf("%s is %q, want the host's %q", name, got, want)
+		}
+		if got := r.Sysctl(1, name); got != "" {
+			t.Errorf("%s of no namespace is %q", name, got)
+		}
+	}
+}
