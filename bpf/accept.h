@@ -83,7 +83,7 @@ static __always_inline int accept_returned(void *ctx, long fd)
 	if (!sk)
 		return 0;
 	head.time_ns = bpf_ktime_get_ns();
-	emit_owner(ctx, &head, sk);
+	emit_owner(ctx, &head, sk, false);
 	return 0;
 }
 
@@ -111,8 +111,7 @@ static __always_inline int socket_accepted(void *ctx, struct sock *sk)
 	if (!sk)
 		return 0;
 	head.time_ns = bpf_ktime_get_ns();
-	if (config.marks_unowned)
-		bpf_sk_storage_delete(&unowned, sk);
-	emit_owner(ctx, &head, sk);
+	take_mark(sk);
+	emit_owner(ctx, &head, sk, true);
 	return 0;
 }

@@ -63,6 +63,15 @@ static __always_inline bool is_left_out(const struct tt_head *head, __u8 old, __
 	return true;
 }
 
+static __always_inline __u8 known_ca_state(const struct tcp_sock *tp)
+{
+	const struct inet_connection_sock *icsk = &tp->inet_conn;
+
+	if (config.untyped)
+		return BPF_CORE_READ_BITFIELD_PROBED(icsk, icsk_ca_state);
+	return BPF_CORE_READ_BITFIELD(icsk, icsk_ca_state);
+}
+
 // The kernel is about to set the state. It does so without need too; but each
 // timeout sets Loss, of which the one before may not be over.
 static __always_inline int congestion_set(const struct sock *sk, __u8 ca_state)
@@ -70,14 +79,16 @@ static __always_inline int congestion_set(const struct sock *sk, __u8 ca_state)
 	struct tt_head head = {
 		.kind = TT_CONGESTION,
 	};
-	const struct inet_connection_sock *icsk = (const struct inet_connection_sock *)sk;
 	const struct tcp_sock *tp = sender(sk);
 	struct tt_retransmit *out;
 	struct tt_sock copy;
-	__u8 old = BPF_CORE_READ_BITFIELD_PROBED(icsk, icsk_ca_state);
 	bool timed_out;
+	__u8 old;
 
-	if (!tp || (old == ca_state && ca_state != TCP_CA_LOSS))
+	if (!tp)
+		return 0;
+	old = known_ca_state(tp);
+	if (old == ca_state && ca_state != TCP_CA_LOSS)
 		return 0;
 	if (shed_retransmits) {
 		count_shed(TT_CONGESTION);

@@ -6,7 +6,7 @@
 //
 // A record is a head of one cache line, then what its kind adds. Nothing is
 // packed, unions and bit fields are avoided, padding has a name and is zero,
-// and no record is longer than 128 bytes.
+// and no record is longer than 136 bytes.
 #pragma once
 
 #include "kernel.h"
@@ -19,7 +19,7 @@ enum tt_kind {
 	TT_REQUEST_END,	      // struct tt_request_end
 	TT_TIMEWAIT_BEGIN,    // struct tt_timewait_begin
 	TT_TIMEWAIT_FIN,      // struct tt_head
-	TT_TIMEWAIT_END,      // struct tt_timewait_end
+	TT_TIMEWAIT_END,      // with a cause struct tt_head; else struct tt_timewait_end
 	TT_RETRANSMIT,	      // struct tt_retransmit
 	TT_RETRANSMIT_SYNACK, // struct tt_head
 	TT_RESET_SENT,	      // struct tt_reset
@@ -33,7 +33,8 @@ enum tt_kind {
 	TT_FAILED,	      // struct tt_failed
 	TT_RETRANSMIT_MORE,   // struct tt_storm_told
 	TT_RESET_MORE,	      // struct tt_storm_told
-	TT_CLOSED,	      // struct tt_totals: TT_TOTALS, and TT_STATE to CLOSE by no process
+	TT_CLOSED,	      // TT_TOTALS and TT_STATE to CLOSE: with TT_F_PROCESS struct tt_closed; else
+			      // struct tt_totals
 	TT_NUM_KINDS = 32, // room to spare: a mask keeps an index in bounds
 };
 
@@ -43,6 +44,7 @@ enum tt_cause {
 	TT_CAUSE_DROPPED, // a packet ended it: a RST, or no room for the child; or a killer
 	TT_CAUSE_TIMEOUT, // its last retry was not answered; of TT_STATE: and its error is taken already
 	TT_CAUSE_EXPIRED, // a timewait socket's timer ran out
+	TT_CAUSE_NETNS,	  // a timewait socket's network namespace has ended
 	TT_CAUSE_TWIN,	  // of TT_STATE: a second child of one request is taken back
 };
 
@@ -243,6 +245,11 @@ struct tt_totals {
 	__u32 pad;
 };
 
+struct tt_closed {
+	struct tt_totals totals;
+	struct tt_task task;
+};
+
 // What one CPU did, by kind: how many records it wanted to send, how many of them
 // the ring had no room for, and how many more it left out to save their cost.
 struct tt_tally {
@@ -269,6 +276,7 @@ _Static_assert(sizeof(struct tt_timewait_end) == 128, "layout");
 _Static_assert(sizeof(struct tt_retransmit) == 112, "layout");
 _Static_assert(sizeof(struct tt_reset) == 120, "layout");
 _Static_assert(sizeof(struct tt_totals) == 104, "layout");
+_Static_assert(sizeof(struct tt_closed) == 136, "layout");
 _Static_assert(sizeof(struct tt_failed) == 104, "layout");
 _Static_assert(sizeof(struct tt_storm_told) == 120, "layout");
 _Static_assert(sizeof(struct tt_drop) == 88, "layout");
@@ -291,6 +299,7 @@ struct tt_wire {
 	struct tt_retransmit retransmit;
 	struct tt_reset reset;
 	struct tt_totals totals;
+	struct tt_closed closed;
 	struct tt_drop drop;
 	struct tt_queue queue;
 	struct tt_failed failed;

@@ -90,8 +90,26 @@ enum { IPPROTO_TCP = 6 };
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
+typedef struct {
+	int counter;
+} atomic_t;
+
+typedef struct {
+	atomic_t refs;
+} refcount_t;
+
 struct ns_common {
 	__u32 inum;
+	refcount_t __ns_ref; // 0: nothing is in it any more, and it is being taken down
+};
+
+// Before 6.18, and before 5.11.
+struct ns_common___count {
+	refcount_t count;
+};
+
+struct net___count {
+	refcount_t count;
 };
 
 struct net {
@@ -150,10 +168,6 @@ struct timer_list {
 	unsigned long expires; // jiffies
 	void (*function)(struct timer_list *);
 };
-
-typedef struct {
-	int counter;
-} atomic_t;
 
 // include/net/sock.h, enum sock_flags: bits of skc_flags.
 enum {

@@ -31,25 +31,21 @@ struct {
 	__type(value, __u32);
 } owners SEC(".maps");
 
-// The cookies of timewait sockets in substate FIN_WAIT2: inserted when one is
-// made, deleted by the FIN that it waits for, or at its end. When it is full
-// that FIN will not be seen, which counts as a lost record.
+// What a timewait socket in substate FIN_WAIT2 waits for.
+enum tt_half {
+	TT_HALF_FIN = 1, // its FIN
+	TT_HALF_TIMER,	 // which has come, its timer to be armed anew
+};
+
+// By the cookies of timewait sockets, an enum tt_half: inserted when one is made
+// in FIN_WAIT2, deleted by the FIN that it waits for, or at its end. When it is
+// full that FIN will not be seen, which counts as a lost record.
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 65536);
 	__type(key, __u64);
 	__type(value, __u8);
 } half_closed SEC(".maps");
-
-// Marks a socket that a listener made and whose process is not known yet. Set
-// as it becomes ESTABLISHED, taken away by the process that accepts it or
-// reads from it first; the kernel frees it with the socket.
-struct {
-	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, __u8);
-} unowned SEC(".maps");
 
 // A system call that is under way, by thread; only with config.sees_calls.
 // Inserted as it begins, deleted as it returns; should that go missing, it is

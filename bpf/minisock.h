@@ -12,6 +12,9 @@
 #define owner_of(timer, type, member) \
 	((const type *)((const void *)(timer)-bpf_core_field_offset(type, member)))
 
+// How large a stack of the kernel is at least (THREAD_SIZE, IRQ_STACK_SIZE).
+#define TT_STACK_BYTES 16384
+
 // The socket behind a retransmission timer, which moved in 7.0.
 static __always_inline const struct sock *retransmitting(const struct timer_list *timer)
 {
@@ -28,17 +31,12 @@ static __always_inline int connect_bound(const struct sock *sk)
 		.kind = TT_BOUND,
 		.old_state = TCP_SYN_SENT,
 	};
-	struct tt_sock copy;
 
-	if (sock_state(sk) != TCP_SYN_SENT ||
-	    BPF_CORE_READ((const struct inet_connection_sock *)sk, icsk_retransmits))
+	if (peek_at(struct sock_common, sk, skc_state) != TCP_SYN_SENT ||
+	    peek_at(struct inet_connection_sock, sk, icsk_retransmits))
 		return 0;
 	head.time_ns = bpf_ktime_get_ns();
-	read_sock(&copy, sk);
-	if (!set_tuple(&head, &copy) || !tuple_selected(&head))
-		return 0;
-	head.cookie = cookie_of(&copy);
-	if (is_told_of(&head))
+	if (read_identity_at(&head, sk) && tuple_selected(&head) && is_told_of(&head))
 		emit_head(&head);
 	return 0;
 }
@@ -58,6 +56,26 @@ static __always_inline int timer_started(const struct timer_list *timer)
 	return 0;
 }
 
+// The wheel takes the timers that are due into lists on its stack, and detaches
+// each, the first of its list, in order to run it (__run_timers). On that same
+// stack is what a tracepoint passes.
+static __always_inline bool runs_out(const struct timer_list *timer, void *ctx)
+{
+	__u64 list = (__u64)peek(timer, entry.pprev);
+
+	return (__u64)ctx < list && list < (__u64)ctx + TT_STACK_BYTES;
+}
+
+static __always_inline int timewait_detached(const struct timer_list *timer, void *ctx)
+{
+	const struct inet_timewait_sock *tw =
+		owner_of(timer, struct inet_timewait_sock, tw_timer);
+
+	if (config.frame_base && runs_out(timer, ctx))
+		return timewait_ends(tw, ctx, TT_CAUSE_EXPIRED);
+	return awaits_timer(tw) ? 0 : timewait_ends(tw, ctx, TT_CAUSE_UNKNOWN);
+}
+
 static __always_inline int timer_detached(const struct timer_list *timer, void *ctx)
 {
 	__u64 handler = (__u64)peek(timer, function);
@@ -65,8 +83,7 @@ static __always_inline int timer_detached(const struct timer_list *timer, void *
 	if (!handler)
 		return 0;
 	if (handler == config.timewait_handler)
-		return timewait_ends(owner_of(timer, struct inet_timewait_sock, tw_timer), ctx,
-				     TT_CAUSE_UNKNOWN);
+		return timewait_detached(timer, ctx);
 	if (handler == config.request_handler)
 		return request_detached(owner_of(timer, struct request_sock, rsk_timer), ctx);
 	return 0;

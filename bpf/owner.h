@@ -5,9 +5,10 @@
 #pragma once
 
 #include "emit.h"
+#include "identity.h"
 #include "shed.h"
-#include "sock.h"
 #include "stack.h"
+#include "unowned.h"
 
 static __always_inline bool in_process_context(const struct sock *sk)
 {
@@ -32,23 +33,14 @@ static __always_inline void no_task(struct tt_task *task)
 	word[3] = 0;
 }
 
-// A child socket is ESTABLISHED, and the kernel alone has had a hand in it.
-static __always_inline void mark_unowned(struct sock *sk)
-{
-	if (config.marks_unowned)
-		bpf_sk_storage_get(&unowned, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
-}
-
-static __always_inline void emit_owner(void *ctx, struct tt_head *head, struct sock *sk)
+// known: the kernel knows that sk is a socket.
+static __always_inline void emit_owner(void *ctx, struct tt_head *head, struct sock *sk, bool known)
 {
 	struct tt_transition *record;
-	struct tt_sock copy;
 
-	read_sock(&copy, sk);
-	if (!set_tuple(head, &copy) || !tuple_selected(head))
+	if (!(known ? read_identity(head, sk) : read_identity_at(head, sk)) || !tuple_selected(head))
 		return;
-	head->old_state = member(&copy, skc_state);
-	head->cookie = cookie_of(&copy);
+	head->old_state = known ? sk->__sk_common.skc_state : sock_state(sk);
 	save_stack(ctx, head->cookie, head->kind == TT_USED ? TT_OP_READ : TT_OP_ACCEPT);
 	if (!remember_owner(head->cookie, bpf_get_current_pid_tgid() >> 32, false) &&
 	    !is_told_of(head))
@@ -68,10 +60,9 @@ static __always_inline int socket_read(void *ctx, struct sock *sk)
 		.flags = TT_F_PROCESS,
 	};
 
-	if (!bpf_sk_storage_get(&unowned, sk, NULL, 0) || sk->sk_lock.owned != 1)
+	if (sk->sk_lock.owned != 1 || !take_mark(sk))
 		return 0;
-	bpf_sk_storage_delete(&unowned, sk);
 	head.time_ns = bpf_ktime_get_ns();
-	emit_owner(ctx, &head, sk);
+	emit_owner(ctx, &head, sk, true);
 	return 0;
 }

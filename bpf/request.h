@@ -6,22 +6,15 @@
 
 #include "emit.h"
 #include "frames.h"
-#include "peek.h"
+#include "identity.h"
 #include "shed.h"
-#include "sock.h"
 #include "storm.h"
 
 #define timer_of(owner, type, member) ((__u64)(owner) + bpf_core_field_offset(type, member))
 
 static __always_inline bool read_request(struct tt_head *head, const struct request_sock *req)
 {
-	struct tt_sock copy;
-
-	read_sock(&copy, req);
-	if (!set_tuple(head, &copy) || !tuple_selected(head))
-		return false;
-	head->cookie = cookie_of(&copy);
-	return is_told_of(head);
+	return read_identity_at(head, req) && tuple_selected(head) && is_told_of(head);
 }
 
 static __always_inline void read_request_isn(struct tt_isn *isn, const struct request_sock *req)
@@ -111,8 +104,8 @@ static __always_inline void request_dropped(const struct request_sock *req, void
 // which was made with the SYN, belongs to no request that has a timer.
 static __always_inline bool is_child(__u64 child, const struct request_sock *req)
 {
-	return BPF_CORE_READ((const struct sock *)child, __sk_common.skc_hash) ==
-	       BPF_CORE_READ(req, __req_common.skc_hash);
+	return peek_at(struct sock_common, (const void *)child, skc_hash) ==
+	       peek_at(struct sock_common, req, skc_hash);
 }
 
 // A request's timer is detached before it ran out: the request has got its
@@ -131,7 +124,7 @@ static __always_inline int request_detached(const struct request_sock *req, void
 		return 0;
 	if (is_answered(moment, timer_of(req, struct request_sock, rsk_timer)))
 		return 0;
-	if (bpf_jiffies64() < BPF_CORE_READ(req, rsk_timer.expires))
+	if (bpf_jiffies64() < peek_at(struct request_sock, req, rsk_timer.expires))
 		request_dropped(req, ctx);
 	return 0;
 }

@@ -56,6 +56,17 @@ static __always_inline __u8 counted_fins(__u8 state, const struct sock *sk,
 	return flags;
 }
 
+static __always_inline void fill_totals(struct tt_totals *totals, const struct tcp_sock *tp)
+{
+	totals->bytes_sent = peek(tp, bytes_sent);
+	totals->bytes_acked = peek(tp, bytes_acked);
+	totals->bytes_received = peek(tp, bytes_received);
+	totals->segs_out = peek(tp, segs_out);
+	totals->segs_in = peek(tp, segs_in);
+	totals->srtt_us = peek(tp, srtt_us) >> 3;
+	totals->pad = 0;
+}
+
 // head is the record's, all but the counted FINs.
 static __noinline void emit_totals(struct tt_head *head, const struct sock *sk,
 				   const struct tcp_sock *tp)
@@ -66,14 +77,23 @@ static __noinline void emit_totals(struct tt_head *head, const struct sock *sk,
 	totals = reserve(head, sizeof(*totals));
 	if (!totals)
 		return;
-	totals->bytes_sent = peek(tp, bytes_sent);
-	totals->bytes_acked = peek(tp, bytes_acked);
-	totals->bytes_received = peek(tp, bytes_received);
-	totals->segs_out = peek(tp, segs_out);
-	totals->segs_in = peek(tp, segs_in);
-	totals->srtt_us = peek(tp, srtt_us) >> 3;
-	totals->pad = 0;
+	fill_totals(totals, tp);
 	submit(totals);
+}
+
+// The same, by a process.
+static __noinline void emit_closed(struct tt_head *head, const struct sock *sk,
+				   const struct tcp_sock *tp)
+{
+	struct tt_closed *closed;
+
+	head->flags |= counted_fins(head->old_state, sk, tp);
+	closed = reserve(head, sizeof(*closed));
+	if (!closed)
+		return;
+	fill_totals(&closed->totals, tp);
+	read_task(&closed->task);
+	submit(closed);
 }
 
 // A child socket appears, cloned from its listener by the last ACK of the
@@ -130,19 +150,6 @@ static __always_inline bool is_timeout(const struct sock *sk, const struct tcp_s
 
 	return !(peek(sk, __sk_common.skc_flags) & (1 << SOCK_DEAD)) && !peek(icsk, icsk_pending) &&
 	       (peek(icsk, icsk_retransmits) || peek(icsk, icsk_probes_out));
-}
-
-// Fills in who the socket is. Its copy is gone afterwards: the stack has no room
-// for it and for what comes next.
-static __always_inline bool read_identity(struct tt_head *head, const struct sock *sk)
-{
-	struct tt_sock copy;
-
-	read_sock(&copy, sk);
-	if (!set_tuple(head, &copy))
-		return false;
-	head->cookie = cookie_of(&copy);
-	return true;
 }
 
 static __always_inline void fill_transition(struct tt_transition *transition, bool process)
@@ -203,8 +210,8 @@ static __always_inline void emit_transition(struct tt_head *head, const struct t
 	submit(transition);
 }
 
-// A connection's socket is closed: by a packet or a timer, as a rule, of which one
-// record tells all. For a process, or what a handshake adds, it has no room.
+// A connection's socket is closed, of which one record tells all but what a
+// handshake adds.
 static __always_inline void emit_closing(struct tt_head *head, const struct sock *sk,
 					 const struct tcp_sock *tp, bool process)
 {
@@ -213,9 +220,12 @@ static __always_inline void emit_closing(struct tt_head *head, const struct sock
 
 	if (peek(tp, total_retrans))
 		end_storm(head);
-	if (!process && !ends_handshake(head)) {
+	if (!ends_handshake(head)) {
 		head->kind = TT_CLOSED;
-		emit_totals(head, sk, tp);
+		if (process)
+			emit_closed(head, sk, tp);
+		else
+			emit_totals(head, sk, tp);
 		return;
 	}
 	head->kind = TT_TOTALS;
@@ -231,9 +241,8 @@ static __always_inline void emit_closing(struct tt_head *head, const struct sock
 // process: a system call, which owns the socket, makes the transition.
 static __always_inline int state_changed(const struct sock *sk, int old, int new, bool process)
 {
-	struct tcp_sock *tp = tcp_sock_of(sk);
+	struct tcp_sock *tp;
 	struct tt_head head = {
-		.time_ns = bpf_ktime_get_ns(),
 		.kind = TT_STATE,
 		.old_state = old,
 		.new_state = new,
@@ -242,12 +251,16 @@ static __always_inline int state_changed(const struct sock *sk, int old, int new
 	bool no_port = false;
 	bool news = false;
 
-	if (!tp || (old == new && !(process && is_second_close(old, new))))
+	if (old == new && !(process && is_second_close(old, new)))
 		return 0;
+	head.time_ns = bpf_ktime_get_ns();
 	if (old == TCP_LISTEN && new == TCP_SYN_RECV) {
 		child_made(sk, head.time_ns);
 		return 0;
 	}
+	tp = tcp_sock_of(sk);
+	if (!tp)
+		return 0;
 	if (!read_identity(&head, sk))
 		return 0;
 	head.err = peek(sk, sk_err); // once: it may be taken at any time
@@ -280,14 +293,17 @@ static __always_inline int state_changed(const struct sock *sk, int old, int new
 	}
 	if (!news && !(listens ? owner_selected(head.cookie) : is_told_of(&head)))
 		return 0;
-	if (new == TCP_CLOSE && head.cause != TT_CAUSE_TWIN)
+	if (new == TCP_CLOSE && head.cause != TT_CAUSE_TWIN) {
 		forget_stack(head.cookie);
+		if (config.marks_unowned)
+			clear_place(head.cookie);
+	}
 	if (new == TCP_CLOSE && old != TCP_LISTEN && head.cause != TT_CAUSE_TWIN) {
 		emit_closing(&head, sk, tp, process);
 		return 0;
 	}
 	if (old == TCP_SYN_RECV && new == TCP_ESTABLISHED)
-		mark_unowned((struct sock *)sk);
+		make_mark((struct sock *)sk, head.cookie);
 	if (new == TCP_LISTEN)
 		listener_opened(sk, &head);
 	else if (old == TCP_LISTEN)
@@ -298,18 +314,26 @@ static __always_inline int state_changed(const struct sock *sk, int old, int new
 
 // The kernel does not run a program on a CPU where it is running already
 // (bpf_trace_run): not for the hundreds of packets, say, that an interrupt of
-// it lets in. So those have a program of their own, which no packet can
-// interrupt but in the few instructions that find out whose turn it is.
+// it lets in. So nothing may interrupt it but in the few instructions before that
+// is said or, on kernels before 6.14, those have a program of their own, which no
+// packet can interrupt but in the few that find out whose turn it is.
 static __always_inline int changed_by_call(void *ctx, const struct sock *sk, int old, int new)
 {
 	struct tt_tally *tally;
+	unsigned long irq;
 
 	if (peek(sk, sk_lock.owned) != 1)
-		return 0;
-	tally = this_tally();
-	if (tally)
-		add_one(&tally->by_call);
-	state_changed(sk, old, new, true);
+		return config.has_irq_save ? state_changed(sk, old, new, false) : 0;
+	if (config.has_irq_save) {
+		bpf_local_irq_save(&irq);
+		state_changed(sk, old, new, true);
+		bpf_local_irq_restore(&irq);
+	} else {
+		tally = this_tally();
+		if (tally)
+			tally->by_call++; // plain: on a CPU no other call comes between
+		state_changed(sk, old, new, true);
+	}
 	if (new == TCP_SYN_SENT) // its cookie is made
 		save_stack(ctx, peek(sk, __sk_common.skc_cookie.counter), TT_OP_CONNECT);
 	return 0;
@@ -323,6 +347,6 @@ static __always_inline int changed_by_packet(const struct sock *sk, int old, int
 		return state_changed(sk, old, new, false);
 	tally = this_tally();
 	if (tally)
-		add_one(&tally->by_call_seen);
+		tally->by_call_seen++;
 	return 0;
 }

@@ -19,15 +19,10 @@ static __always_inline int timewait_made(const struct sock *sk, __u8 state,
 		.kind = TT_TIMEWAIT_BEGIN,
 		.new_state = state,
 	};
-	struct tt_sock copy;
 
 	if (!tw) // tcp_max_tw_buckets is reached
 		return 0;
-	read_sock(&copy, sk);
-	if (!set_tuple(&head, &copy) || !tuple_selected(&head))
-		return 0;
-	head.cookie = cookie_of(&copy);
-	if (is_told_of(&head))
+	if (read_identity(&head, sk) && tuple_selected(&head) && is_told_of(&head))
 		emit_timewait_begin(&head, 0); // its timer is not armed yet
 	return 0;
 }

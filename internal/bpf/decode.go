@@ -204,9 +204,7 @@ func (d *Decoder) decodeBody(raw []byte, head *TcptraceTtHead, ev *event.Event) 
 			d.requestEnd(&body, ev)
 		}
 	case event.TimeWaitEnd:
-		if ok = read(raw, &d.ended); ok {
-			return d.timeWaitEnd(&d.ended, ev)
-		}
+		return d.timeWaitEnd(raw, head, ev)
 	case event.Retransmit, event.Congestion:
 		var body TcptraceTtRetransmit
 		if ok = read(raw, &body); ok {
@@ -250,7 +248,7 @@ func (d *Decoder) decodeBody(raw []byte, head *TcptraceTtHead, ev *event.Event) 
 		}
 	}
 	if !ok {
-		return fmt.Errorf("%v record of %d bytes is too short", ev.Kind, len(raw))
+		return tooShort(raw, ev)
 	}
 	return nil
 }
@@ -265,7 +263,15 @@ func givesWay(ev *event.Event) bool {
 // transition decodes what a transition, or a process's first use of a socket, has
 // beside its head. It reports whether the record is long enough.
 func (d *Decoder) transition(raw []byte, head *TcptraceTtHead, ev *event.Event) bool {
-	if has(head, TcptraceTtFlagTT_F_PROCESS) {
+	switch {
+	case !has(head, TcptraceTtFlagTT_F_PROCESS):
+	case TcptraceTtKind(head.Kind) == TcptraceTtKindTT_CLOSED:
+		var body TcptraceTtClosed
+		if !read(raw, &body) {
+			return false
+		}
+		ev.Task = task(&body.Task)
+	default:
 		var body TcptraceTtTransition
 		if !read(raw, &body) {
 			return false
@@ -330,17 +336,29 @@ func (d *Decoder) requestEnd(body *TcptraceTtRequestEnd, ev *event.Event) {
 	}
 }
 
-func (d *Decoder) timeWaitEnd(body *TcptraceTtTimewaitEnd, ev *event.Event) error {
-	if TcptraceTtCause(body.Head.Cause) == TcptraceTtCauseTT_CAUSE_EXPIRED {
+// timeWaitEnd decodes the cause, which a stack tells where the head does not.
+func (d *Decoder) timeWaitEnd(raw []byte, head *TcptraceTtHead, ev *event.Event) error {
+	switch TcptraceTtCause(head.Cause) {
+	case TcptraceTtCauseTT_CAUSE_EXPIRED:
 		ev.Cause = event.CauseExpired
 		return nil
+	case TcptraceTtCauseTT_CAUSE_NETNS:
+		ev.Cause = event.CauseNetnsExit
+		return nil
 	}
-	cause, ended := d.EndCause(&body.Frames, ev.Old)
+	if !read(raw, &d.ended) {
+		return tooShort(raw, ev)
+	}
+	cause, ended := d.EndCause(&d.ended.Frames, ev.Old)
 	if !ended {
 		return ErrSkip
 	}
 	ev.Cause = cause
 	return nil
+}
+
+func tooShort(raw []byte, ev *event.Event) error {
+	return fmt.Errorf("%v record of %d bytes is too short", ev.Kind, len(raw))
 }
 
 func (d *Decoder) retransmission(body *TcptraceTtRetransmit) event.Retransmission {

@@ -269,6 +269,41 @@ func TestDecode_TimeWaitEnd(t *testing.T) {
 	if err := testDecoder().Decode(bytesOf(record), new(event.Event)); err != ErrSkip {
 		t.Errorf("a timer that is armed again: got %v, want ErrSkip", err)
 	}
+
+	for cause, tells := range map[TcptraceTtCause]event.Cause{
+		TcptraceTtCauseTT_CAUSE_EXPIRED: event.CauseExpired,
+		TcptraceTtCauseTT_CAUSE_NETNS:   event.CauseNetnsExit,
+	} {
+		head := record.Head
+		head.Cause, want.Cause = uint8(cause), tells
+		expect(t, bytesOf(head), want)
+	}
+}
+
+// One record is two events: of a process that closes, its task too.
+func TestDecode_ClosedByAProcess(t *testing.T) {
+	record := TcptraceTtClosed{Totals: TcptraceTtTotals{Head: headOf(TcptraceTtKindTT_CLOSED), BytesSent: 5, SegsIn: 6}}
+	record.Totals.Head.OldState, record.Totals.Head.NewState = uint8(tcp.LastAck), uint8(tcp.Close)
+	record.Totals.Head.Flags, record.Totals.Head.Err = uint8(TcptraceTtFlagTT_F_PROCESS), 104
+	record.Task = TcptraceTtTask{Pid: 7, Uid: 8, Cgroup: 9, Comm: [16]uint8{'a'}}
+	raw := bytesOf(record)
+
+	var totals event.Event
+	if err := testDecoder().DecodeTotals(raw, &totals); err != nil {
+		t.Fatal(err)
+	}
+	want := eventOf(event.Totals)
+	want.Old, want.New, want.Counters = tcp.LastAck, tcp.Close, event.Counters{BytesSent: 5, SegsIn: 6}
+	if diff := cmp.Diff(want, totals, compareEvents); diff != "" {
+		t.Errorf("totals (-want +got):\n%s", diff)
+	}
+	want = eventOf(event.State)
+	want.Old, want.New, want.Err = tcp.LastAck, tcp.Close, 104
+	want.Task = event.Task{PID: 7, UID: 8, Cgroup: 9, Comm: [16]byte{'a'}}
+	expect(t, raw, want)
+	if err := testDecoder().Decode(raw[:len(raw)-1], &totals); err == nil {
+		t.Error("a record that ends in its task was decoded")
+	}
 }
 
 func TestUnsays(t *testing.T) {

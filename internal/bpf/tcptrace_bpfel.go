@@ -31,8 +31,15 @@ const (
 	TcptraceTtCauseTT_CAUSE_DROPPED TcptraceTtCause = 1
 	TcptraceTtCauseTT_CAUSE_TIMEOUT TcptraceTtCause = 2
 	TcptraceTtCauseTT_CAUSE_EXPIRED TcptraceTtCause = 3
-	TcptraceTtCauseTT_CAUSE_TWIN    TcptraceTtCause = 4
+	TcptraceTtCauseTT_CAUSE_NETNS   TcptraceTtCause = 4
+	TcptraceTtCauseTT_CAUSE_TWIN    TcptraceTtCause = 5
 )
+
+type TcptraceTtClosed struct {
+	_      structs.HostLayout
+	Totals TcptraceTtTotals
+	Task   TcptraceTtTask
+}
 
 type TcptraceTtConfig struct {
 	_               structs.HostLayout
@@ -78,7 +85,8 @@ type TcptraceTtConfig struct {
 	AcceptByCall         uint8
 	Untyped              uint8
 	SavesStacks          uint8
-	Pad                  [2]uint8
+	HasCast              uint8
+	HasIrqSave           uint8
 }
 
 type TcptraceTtCounts struct {
@@ -408,6 +416,7 @@ const (
 	TcptraceMapStorms          = "storms"
 	TcptraceMapTallies         = "tallies"
 	TcptraceMapUnowned         = "unowned"
+	TcptraceMapUnownedSocket   = "unowned_socket"
 	TcptraceProgTtAccept       = "tt_accept"
 	TcptraceProgTtAccept4      = "tt_accept4"
 	TcptraceProgTtAccepting    = "tt_accepting"
@@ -446,6 +455,7 @@ const (
 	TcptraceProgTtTimerStart   = "tt_timer_start"
 	TcptraceVarConfig          = "config"
 	TcptraceVarFlowsDropped    = "flows_dropped"
+	TcptraceVarMarksSockets    = "marks_sockets"
 	TcptraceVarShedDrops       = "shed_drops"
 	TcptraceVarShedRetransmits = "shed_retransmits"
 	TcptraceVarShedSockets     = "shed_sockets"
@@ -537,19 +547,20 @@ type TcptraceProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type TcptraceMapSpecs struct {
-	Calls      *ebpf.MapSpec `ebpf:"calls"`
-	Events     *ebpf.MapSpec `ebpf:"events"`
-	HalfClosed *ebpf.MapSpec `ebpf:"half_closed"`
-	Listeners  *ebpf.MapSpec `ebpf:"listeners"`
-	Moments    *ebpf.MapSpec `ebpf:"moments"`
-	NoStorm    *ebpf.MapSpec `ebpf:"no_storm"`
-	Owners     *ebpf.MapSpec `ebpf:"owners"`
-	Paces      *ebpf.MapSpec `ebpf:"paces"`
-	StackRoom  *ebpf.MapSpec `ebpf:"stack_room"`
-	Stacks     *ebpf.MapSpec `ebpf:"stacks"`
-	Storms     *ebpf.MapSpec `ebpf:"storms"`
-	Tallies    *ebpf.MapSpec `ebpf:"tallies"`
-	Unowned    *ebpf.MapSpec `ebpf:"unowned"`
+	Calls         *ebpf.MapSpec `ebpf:"calls"`
+	Events        *ebpf.MapSpec `ebpf:"events"`
+	HalfClosed    *ebpf.MapSpec `ebpf:"half_closed"`
+	Listeners     *ebpf.MapSpec `ebpf:"listeners"`
+	Moments       *ebpf.MapSpec `ebpf:"moments"`
+	NoStorm       *ebpf.MapSpec `ebpf:"no_storm"`
+	Owners        *ebpf.MapSpec `ebpf:"owners"`
+	Paces         *ebpf.MapSpec `ebpf:"paces"`
+	StackRoom     *ebpf.MapSpec `ebpf:"stack_room"`
+	Stacks        *ebpf.MapSpec `ebpf:"stacks"`
+	Storms        *ebpf.MapSpec `ebpf:"storms"`
+	Tallies       *ebpf.MapSpec `ebpf:"tallies"`
+	Unowned       *ebpf.MapSpec `ebpf:"unowned"`
+	UnownedSocket *ebpf.MapSpec `ebpf:"unowned_socket"`
 }
 
 // TcptraceVariableSpecs contains global variables before they are loaded into the kernel.
@@ -558,6 +569,7 @@ type TcptraceMapSpecs struct {
 type TcptraceVariableSpecs struct {
 	Config          *ebpf.VariableSpec `ebpf:"config"`
 	FlowsDropped    *ebpf.VariableSpec `ebpf:"flows_dropped"`
+	MarksSockets    *ebpf.VariableSpec `ebpf:"marks_sockets"`
 	ShedDrops       *ebpf.VariableSpec `ebpf:"shed_drops"`
 	ShedRetransmits *ebpf.VariableSpec `ebpf:"shed_retransmits"`
 	ShedSockets     *ebpf.VariableSpec `ebpf:"shed_sockets"`
@@ -585,19 +597,20 @@ func (o *TcptraceObjects) Close() error {
 //
 // It can be passed to LoadTcptraceObjects or ebpf.CollectionSpec.LoadAndAssign.
 type TcptraceMaps struct {
-	Calls      *ebpf.Map `ebpf:"calls"`
-	Events     *ebpf.Map `ebpf:"events"`
-	HalfClosed *ebpf.Map `ebpf:"half_closed"`
-	Listeners  *ebpf.Map `ebpf:"listeners"`
-	Moments    *ebpf.Map `ebpf:"moments"`
-	NoStorm    *ebpf.Map `ebpf:"no_storm"`
-	Owners     *ebpf.Map `ebpf:"owners"`
-	Paces      *ebpf.Map `ebpf:"paces"`
-	StackRoom  *ebpf.Map `ebpf:"stack_room"`
-	Stacks     *ebpf.Map `ebpf:"stacks"`
-	Storms     *ebpf.Map `ebpf:"storms"`
-	Tallies    *ebpf.Map `ebpf:"tallies"`
-	Unowned    *ebpf.Map `ebpf:"unowned"`
+	Calls         *ebpf.Map `ebpf:"calls"`
+	Events        *ebpf.Map `ebpf:"events"`
+	HalfClosed    *ebpf.Map `ebpf:"half_closed"`
+	Listeners     *ebpf.Map `ebpf:"listeners"`
+	Moments       *ebpf.Map `ebpf:"moments"`
+	NoStorm       *ebpf.Map `ebpf:"no_storm"`
+	Owners        *ebpf.Map `ebpf:"owners"`
+	Paces         *ebpf.Map `ebpf:"paces"`
+	StackRoom     *ebpf.Map `ebpf:"stack_room"`
+	Stacks        *ebpf.Map `ebpf:"stacks"`
+	Storms        *ebpf.Map `ebpf:"storms"`
+	Tallies       *ebpf.Map `ebpf:"tallies"`
+	Unowned       *ebpf.Map `ebpf:"unowned"`
+	UnownedSocket *ebpf.Map `ebpf:"unowned_socket"`
 }
 
 func (m *TcptraceMaps) Close() error {
@@ -615,6 +628,7 @@ func (m *TcptraceMaps) Close() error {
 		m.Storms,
 		m.Tallies,
 		m.Unowned,
+		m.UnownedSocket,
 	)
 }
 
@@ -624,6 +638,7 @@ func (m *TcptraceMaps) Close() error {
 type TcptraceVariables struct {
 	Config          *ebpf.Variable `ebpf:"config"`
 	FlowsDropped    *ebpf.Variable `ebpf:"flows_dropped"`
+	MarksSockets    *ebpf.Variable `ebpf:"marks_sockets"`
 	ShedDrops       *ebpf.Variable `ebpf:"shed_drops"`
 	ShedRetransmits *ebpf.Variable `ebpf:"shed_retransmits"`
 	ShedSockets     *ebpf.Variable `ebpf:"shed_sockets"`

@@ -342,7 +342,7 @@ func compareEnd(t *testing.T, seen *sighting, l *life, role conn.Role, states []
 	}
 	if hasMinisocket(states) && cause != "" {
 		want := []string{cause}
-		if seen.nameless && cause != event.CauseExpired.String() && cause != event.CauseOverflow.String() {
+		if seen.nameless && cause != event.CauseExpired.String() && cause != event.CauseOverflow.String() && cause != event.CauseNetnsExit.String() {
 			want = nil
 		}
 		if !slices.Equal(l.causes, want) {

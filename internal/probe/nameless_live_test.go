@@ -17,7 +17,7 @@ import (
 )
 
 // Where kallsyms shows no addresses, the timers tell as much as elsewhere, but for
-// the cause of an end that no timer brought: each way into a timewait socket or a
+// the cause of an end that no timer and no namespace's end brought: each way into a timewait socket or a
 // request, each way out, and a timer that is only set again.
 func TestLive_WithoutNames(t *testing.T) {
 	for _, name := range []string{
