@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -58,18 +59,24 @@ func Unshielded(logf func(format string, args ...any), run func()) {
 // A witness is an instance of the kernel's own tracer, which no shield blinds.
 // It sees what TCP does on the time of a process.
 type witness struct {
-	mount, instance string
+	tracefs  int    // a mount of it that is nowhere, and goes with us
+	instance string // which stays until somebody removes it
 }
 
+// instancePrefix begins the name of an instance; the PID of who made it follows.
+const instancePrefix = "tcplab-"
+
 func openWitness(pid int) (*witness, error) {
-	dir, err := os.MkdirTemp("", "tcplab-tracefs-")
+	tracefs, err := mountTracefs()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("mount tracefs: %w", err)
 	}
-	if err := unix.Mount("nodev", dir, "tracefs", 0, ""); err != nil {
-		return nil, errors.Join(fmt.Errorf("mount tracefs: %w", err), os.Remove(dir))
+	instances := fmt.Sprintf("/proc/self/fd/%d/instances", tracefs)
+	removeLeftover(instances)
+	w := &witness{tracefs: tracefs}
+	if w.instance, err = os.MkdirTemp(instances, fmt.Sprintf("%s%d-", instancePrefix, os.Getpid())); err != nil {
+		return nil, errors.Join(fmt.Errorf("make an instance of the kernel's tracer: %w", err), unix.Close(tracefs))
 	}
-	w := &witness{mount: dir, instance: filepath.Join(dir, "instances", filepath.Base(dir))}
 	if err := w.begin(pid); err != nil {
 		_, closing := w.close()
 		return nil, errors.Join(err, closing)
@@ -77,10 +84,35 @@ func openWitness(pid int) (*witness, error) {
 	return w, nil
 }
 
-func (w *witness) begin(pid int) error {
-	if err := os.Mkdir(w.instance, 0o700); err != nil {
-		return fmt.Errorf("make an instance of the kernel's tracer: %w", err)
+func mountTracefs() (int, error) {
+	fs, err := unix.Fsopen("tracefs", unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return -1, err
 	}
+	defer unix.Close(fs)
+	if err := unix.FsconfigCreate(fs); err != nil {
+		return -1, err
+	}
+	return unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, 0)
+}
+
+// removeLeftover removes what tests that were killed have left: all of the host's
+// TCP would be slowed down by it.
+func removeLeftover(instances string) {
+	found, err := os.ReadDir(instances)
+	if err != nil {
+		return
+	}
+	for _, one := range found {
+		rest, ours := strings.CutPrefix(one.Name(), instancePrefix)
+		pid, err := strconv.Atoi(strings.SplitN(rest, "-", 2)[0])
+		if ours && err == nil && errors.Is(unix.Kill(pid, 0), unix.ESRCH) {
+			_ = os.Remove(filepath.Join(instances, one.Name())) // or another test has
+		}
+	}
+}
+
+func (w *witness) begin(pid int) error {
 	theirs, err := threadsOf(pid)
 	if err != nil {
 		return err
@@ -146,5 +178,5 @@ func (w *witness) close() (int, error) {
 			n++
 		}
 	}
-	return n, errors.Join(err, os.Remove(w.instance), unix.Unmount(w.mount, 0), os.Remove(w.mount))
+	return n, errors.Join(err, os.Remove(w.instance), unix.Close(w.tracefs))
 }

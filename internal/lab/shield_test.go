@@ -3,8 +3,11 @@
 package lab
 
 import (
+	"fmt"
 	"net"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"runtime"
 	"testing"
 )
@@ -42,9 +45,30 @@ func TestWitness_SeesPacketsOnTheTimeOfAProcess(t *testing.T) {
 		if (n > 0) != test.seen {
 			t.Errorf("%s: seen %d times", test.name, n)
 		}
-		if _, err := os.Stat(w.mount); !os.IsNotExist(err) {
-			t.Errorf("%s is left behind: %v", w.mount, err)
-		}
+	}
+}
+
+// What a test that was killed has left is removed; what a living one has is not.
+func TestWitness_RemovesWhatIsLeftOver(t *testing.T) {
+	ended := exec.Command("true")
+	if err := ended.Run(); err != nil {
+		t.Fatal(err)
+	}
+	w, err := openWitness(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	instances := filepath.Dir(w.instance)
+	left := filepath.Join(instances, fmt.Sprintf("%s%d-1", instancePrefix, ended.Process.Pid))
+	if err := os.Mkdir(left, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	removeLeftover(instances)
+	if _, err := os.Stat(left); !os.IsNotExist(err) {
+		t.Errorf("%s is left: %v", left, err)
+	}
+	if _, err := w.close(); err != nil {
+		t.Errorf("our own: %v", err)
 	}
 }
 
