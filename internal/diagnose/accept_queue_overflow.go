@@ -51,6 +51,10 @@ type acceptOverflow struct {
 
 func (w *acceptOverflowWatcher) tick() {}
 
+func (w *acceptOverflowWatcher) wants() wants {
+	return wants{kindsOf(conn.QueueFull), statesOf(tcp.SynRecv)}
+}
+
 func (w *acceptOverflowWatcher) change(c *conn.Change) {
 	switch {
 	case c.Kind == conn.QueueFull && !c.Event.Queue.SYN:

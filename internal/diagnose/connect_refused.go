@@ -55,6 +55,8 @@ func (w *connectRefusedWatcher) tick() {
 	}
 }
 
+func (w *connectRefusedWatcher) wants() wants { return wants{kinds: kindsOf(conn.Ended)} }
+
 func (w *connectRefusedWatcher) change(c *conn.Change) {
 	if c.Kind != conn.Ended || c.Conn.End != conn.EndRefused || c.Conn.Role == conn.Server {
 		return

@@ -34,6 +34,8 @@ type connectScanWatcher struct {
 	book book[struct{}]
 }
 
+func (w *connectScanWatcher) wants() wants { return wants{kinds: kindsOf(conn.Ended)} }
+
 func (w *connectScanWatcher) change(c *conn.Change) {
 	if c.Kind != conn.Ended || c.Conn.Role != conn.Client {
 		return

@@ -75,6 +75,8 @@ func (w *connectTimeoutWatcher) silent(s *stay) *entry[held] {
 	return x
 }
 
+func (w *connectTimeoutWatcher) wants() wants { return w.stays.wants() }
+
 func (w *connectTimeoutWatcher) change(c *conn.Change) {
 	w.stays.ended = nil
 	w.stays.change(c)

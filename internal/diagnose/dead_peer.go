@@ -99,6 +99,10 @@ type death struct {
 	drops     drop.Tally
 }
 
+func (w *deadPeerWatcher) wants() wants {
+	return wants{kinds: kindsOf(conn.Retransmitted, conn.Episode, conn.Transition, conn.Corrected, conn.Idle, conn.Ended)}
+}
+
 func (w *deadPeerWatcher) change(c *conn.Change) {
 	switch c.Kind {
 	case conn.Retransmitted:

@@ -73,7 +73,8 @@ func (x *destination) words() string {
 type destinations struct {
 	e     *Engine
 	known map[destinationKey]*destination
-	swept event.Time // when unused ones were last forgotten
+	last  *destination // the one that was asked for; nil: none
+	swept event.Time   // when unused ones were last forgotten
 }
 
 func (d *destinations) init(e *Engine) {
@@ -90,11 +91,15 @@ func (d *destinations) of(c *conn.Connection) *destination {
 		return nil
 	}
 	k := destinationKey{c.ID.NetNS, netip.AddrPortFrom(c.Remote.Addr().Unmap(), c.Remote.Port())}
+	if d.last != nil && d.last.key == k {
+		return d.last
+	}
 	x := d.known[k]
 	if x == nil && len(d.known) < maxDestinations {
 		x = &destination{key: k}
 		d.known[k] = x
 	}
+	d.last = x
 	return x
 }
 
@@ -178,7 +183,7 @@ func (d *destinations) tick() {
 	if d.e.now.Sub(d.swept) < time.Minute {
 		return
 	}
-	d.swept = d.e.now
+	d.swept, d.last = d.e.now, nil
 	for k, x := range d.known {
 		if x.held() == 0 && d.e.now.Sub(x.used) > time.Minute {
 			delete(d.known, k)

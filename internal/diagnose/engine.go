@@ -32,17 +32,20 @@ type Engine struct {
 	options  Options
 	rules    []*Rule
 	watchers []watcher
+	route    route    // of changes to watchers
 	causes   []*cause // in the order in which they were first seen
 	changed  []*cause // since they were told
 
 	processes    map[uint32]*process
-	tidied       event.Time // when processes were last forgotten
+	met          [64]*process // of these, those asked for last
+	tidied       event.Time   // when processes were last forgotten
 	listeners    map[listenPort]*process
 	peers        peers
 	destinations destinations
 	attempts     attempts
 	drops        drops
 	ranges       map[uint32]portRange
+	ranged       portRange           // of these, the one asked for last
 	overflown    map[listenPort]bool // listeners whose accept queue was full
 
 	now   event.Time
@@ -69,8 +72,10 @@ func New(options Options) *Engine {
 	e.drops.init()
 	e.destinations.init(e)
 	e.attempts.init(e)
-	for _, r := range e.rules {
-		e.watchers = append(e.watchers, r.begin(e, r))
+	for i, r := range e.rules {
+		w := r.begin(e, r)
+		e.watchers = append(e.watchers, w)
+		e.route.add(i, w.wants())
 	}
 	return e
 }
@@ -90,9 +95,7 @@ func (e *Engine) Handle(c *conn.Change) {
 		return // the trace is over, not the connection
 	}
 	e.learn(c)
-	for _, w := range e.watchers {
-		w.change(c)
-	}
+	e.pass(c)
 	if c.Kind == conn.Ended {
 		e.drops.over(c)
 	}

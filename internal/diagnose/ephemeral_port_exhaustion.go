@@ -81,6 +81,8 @@ func (w *exhaustionWatcher) tick() {
 	}
 }
 
+func (w *exhaustionWatcher) wants() wants { return wants{kinds: kindsOf(conn.Ended, conn.Failed)} }
+
 func (w *exhaustionWatcher) change(c *conn.Change) {
 	switch {
 	case c.Kind == conn.Ended && c.Conn.End == conn.EndUnsent:

@@ -44,6 +44,8 @@ type fdFailures struct{ listeners tally[netip.AddrPort] }
 
 func (w *fdExhaustionWatcher) tick() {}
 
+func (w *fdExhaustionWatcher) wants() wants { return wants{kinds: kindsOf(conn.Failed)} }
+
 func (w *fdExhaustionWatcher) change(c *conn.Change) {
 	if c.Kind != conn.Failed || c.Event.Op != event.OpAccept || c.Event.Err != errMFile && c.Event.Err != errNFile {
 		return

@@ -52,15 +52,28 @@ type end struct {
 	state   tcp.State
 	role    conn.Role
 	over    bool
+	gone    bool // forgotten
 }
 
 // peers knows the ends of connections by their addresses, so that an end finds
 // its peer on the same host.
 type peers struct {
 	ends map[flowKey]*end
-	last [256]*end // those met last, by the connection's number: its changes come in bursts
-	over []flowKey // a ring
+	last [256]met // those met last, by the connection's number: its changes come in bursts
+	over []*end   // a ring
 	next int
+}
+
+// A met is an end by what its connection says of itself.
+type met struct {
+	netns         uint32
+	local, remote netip.AddrPort
+	end           *end
+}
+
+// is reports whether m is the end of c. One that is not over is that of its addresses.
+func (m *met) is(c *conn.Connection) bool {
+	return m.end != nil && !m.end.over && m.netns == c.ID.NetNS && m.local == c.Local && m.remote == c.Remote
 }
 
 func (p *peers) init() { p.ends = map[flowKey]*end{} }
@@ -75,43 +88,53 @@ func (p *peers) change(e *Engine, c *conn.Change) {
 	default:
 		return
 	}
-	at := flowOf(cn.ID.NetNS, cn.Local, cn.Remote).key()
-	met := &p.last[cn.Number%uint32(len(p.last))]
-	x := *met
-	if x == nil || x.over || x.at != at { // one that is not over is that of its addresses
-		x = p.ends[at]
+	m := &p.last[cn.Number%uint32(len(p.last))]
+	if !m.is(cn) {
+		x := p.meet(cn)
+		if x == nil {
+			return
+		}
+		*m = met{cn.ID.NetNS, cn.Local, cn.Remote, x}
 	}
-	switch {
-	case x == nil && len(p.ends) >= maxPeers:
-		return
-	case x == nil:
-		x = &end{at: at}
-		p.ends[at] = x
-	case x.over && cn.Closed == 0:
-		*x = end{at: at} // another connection with the same addresses
-	}
-	*met = x
+	x := m.end
 	if owner := e.ownerOf(cn); owner != nil {
 		x.process = owner
 	}
 	x.id, x.state, x.role = cn.ID, cn.State, cn.Role
 	if c.Kind == conn.Ended && !x.over {
 		x.over = true
-		p.retire(at)
+		p.retire(x)
 	}
+}
+
+// meet returns the end of c, nil where there is none and no room for it.
+func (p *peers) meet(c *conn.Connection) *end {
+	at := flowOf(c.ID.NetNS, c.Local, c.Remote).key()
+	x := p.ends[at]
+	switch {
+	case x == nil && len(p.ends) >= maxPeers:
+		return nil
+	case x == nil:
+		x = &end{at: at}
+		p.ends[at] = x
+	case x.over && c.Closed == 0:
+		*x = end{at: at} // another connection with the same addresses
+	}
+	return x
 }
 
 // retire forgets the end that was over for longest, unless another has its
 // addresses.
-func (p *peers) retire(at flowKey) {
+func (p *peers) retire(x *end) {
 	if len(p.over) < maxOver {
-		p.over = append(p.over, at)
+		p.over = append(p.over, x)
 		return
 	}
-	if old := p.over[p.next]; p.ends[old] != nil && p.ends[old].over {
-		delete(p.ends, old)
+	if old := p.over[p.next]; old.over && !old.gone {
+		old.gone = true
+		delete(p.ends, old.at)
 	}
-	p.over[p.next] = at
+	p.over[p.next] = x
 	p.next = (p.next + 1) % maxOver
 }
 

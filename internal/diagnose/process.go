@@ -50,7 +50,11 @@ func (e *Engine) process(o *conn.Owner) *process {
 	if !o.Known() {
 		return nil
 	}
-	p := e.processes[o.Task.PID]
+	met := &e.met[o.Task.PID%uint32(len(e.met))]
+	p := *met
+	if p == nil || p.owner.Task.PID != o.Task.PID {
+		p = e.processes[o.Task.PID]
+	}
 	switch {
 	case p == nil:
 		p = &process{owner: *o}
@@ -59,6 +63,7 @@ func (e *Engine) process(o *conn.Owner) *process {
 		p = &process{owner: *o, reborn: p.reborn + 1}
 		e.processes[o.Task.PID] = p
 	}
+	*met = p
 	p.used = e.now
 	return p
 }
@@ -73,6 +78,7 @@ func (e *Engine) remember(p *process) {
 				delete(e.processes, pid)
 			}
 		}
+		clear(e.met[:])
 	}
 	if len(e.processes) < maxProcesses {
 		e.processes[p.pid()] = p

@@ -4,18 +4,19 @@ import (
 	"net/netip"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
+	"github.com/tcptrace/tcptrace/internal/tcp"
 )
 
 // A rareWatcher is a rule about a transition that is worth telling, and no
 // more.
 type rareWatcher struct {
-	e    *Engine
-	book book[tally[netip.Addr]]
-	is   func(*conn.Change) bool
+	e        *Engine
+	book     book[tally[netip.Addr]]
+	from, to tcp.State
 }
 
-func newRare(e *Engine, r *Rule, is func(*conn.Change) bool, what, cause string) *rareWatcher {
-	w := &rareWatcher{e: e, is: is}
+func newRare(e *Engine, r *Rule, from, to tcp.State, what, cause string) *rareWatcher {
+	w := &rareWatcher{e: e, from: from, to: to}
 	w.book = newBook(e, r, func(x *entry[tally[netip.Addr]], f *Finding) {
 		f.Severity = Info
 		f.Summary = connections(x.count) + " " + what
@@ -31,8 +32,10 @@ func newRare(e *Engine, r *Rule, is func(*conn.Change) bool, what, cause string)
 
 func (w *rareWatcher) tick() {}
 
+func (w *rareWatcher) wants() wants { return wants{states: statesOf(w.to)} }
+
 func (w *rareWatcher) change(c *conn.Change) {
-	if c.Kind != conn.Transition || !w.is(c) {
+	if c.Kind != conn.Transition || c.Old != w.from || c.New != w.to {
 		return
 	}
 	p := w.e.ownerOf(c.Conn)

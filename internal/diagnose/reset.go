@@ -72,6 +72,10 @@ func sentFor(cause conn.ResetCause) func(*conn.Change) (string, bool) {
 
 func (w *resetWatcher) tick() {}
 
+func (w *resetWatcher) wants() wants {
+	return wants{kindsOf(conn.ResetSent, conn.ResetReceived), statesOf(tcp.Close)}
+}
+
 func (w *resetWatcher) change(c *conn.Change) {
 	word, ok := w.pick(c)
 	if !ok {

@@ -3,6 +3,7 @@ package diagnose
 import (
 	"fmt"
 	"net/netip"
+	"time"
 
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/drop"
@@ -65,6 +66,8 @@ type stormWatcher struct {
 	book    book[stormFacts]
 	current *entry[stormFacts] // nil: no storm
 	began   event.Time         // it was
+	asked   uint32             // the namespace whose devices were asked for last
+	askedAt event.Time
 }
 
 type stormFacts struct {
@@ -75,6 +78,10 @@ type stormFacts struct {
 	sent   uint64
 }
 
+func (w *stormWatcher) wants() wants {
+	return wants{kindsOf(conn.Dropped, conn.Retransmitted, conn.Crowd, conn.Episode, conn.Ended), statesOf(tcp.Established)}
+}
+
 func (w *stormWatcher) change(c *conn.Change) {
 	switch {
 	case c.Kind == conn.Dropped:
@@ -82,7 +89,10 @@ func (w *stormWatcher) change(c *conn.Change) {
 		return
 	case c.Kind == conn.Transition && c.New == tcp.Established:
 		// Asked for before it is needed: a storm has no time to find out.
-		w.e.device(c.Conn.ID.NetNS, c.Conn.Local.Addr().Unmap())
+		if netns := c.Conn.ID.NetNS; netns != w.asked || w.e.now.Sub(w.askedAt) >= time.Second {
+			w.asked, w.askedAt = netns, w.e.now
+			w.e.device(netns, c.Conn.Local.Addr().Unmap())
+		}
 	}
 	w.storm.Add(c)
 }

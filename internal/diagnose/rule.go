@@ -24,7 +24,10 @@ type Term struct{ Name, Meaning string }
 
 // A watcher is a rule at work in one engine.
 type watcher interface {
-	// change takes in one change. It must not keep it, nor its connection.
+	// wants says which changes it takes in. Most rules look at few of them.
+	wants() wants
+	// change takes in one change. It must not keep it, nor its connection. It may
+	// be one that it did not ask for.
 	change(c *conn.Change)
 	// tick is called about every second of event time.
 	tick()

@@ -97,26 +97,33 @@ func shortName(sysctl string) string { return sysctl[strings.LastIndexByte(sysct
 
 // A portRange is what connect() takes local ports from.
 type portRange struct {
+	netns     uint32
 	low, high int
 	known     bool       // else it is the kernel's default
-	at        event.Time // when it was read
+	at        event.Time // when it was read; 0: never
 }
+
+// fresh reports whether it was read a second ago or later.
+func (r *portRange) fresh(now event.Time) bool { return r.at != 0 && now.Sub(r.at) < time.Second }
 
 func (r portRange) size() int            { return r.high - r.low + 1 }
 func (r portRange) has(port uint16) bool { return r.low <= int(port) && int(port) <= r.high }
 
 // ports returns the range of a namespace, as it was a second ago or later.
 func (e *Engine) ports(netns uint32) portRange {
+	if e.ranged.netns == netns && e.ranged.fresh(e.now) {
+		return e.ranged
+	}
 	r, ok := e.ranges[netns]
-	if ok && e.now.Sub(r.at) < time.Second {
-		return r
+	if !ok || !r.fresh(e.now) {
+		if !ok && len(e.ranges) >= maxProcesses {
+			clear(e.ranges)
+		}
+		r = parseRange(e.sysctl(netns, sysctlPortRange))
+		r.netns, r.at = netns, e.now
+		e.ranges[netns] = r
 	}
-	if !ok && len(e.ranges) >= maxProcesses {
-		clear(e.ranges)
-	}
-	r = parseRange(e.sysctl(netns, sysctlPortRange))
-	r.at = e.now
-	e.ranges[netns] = r
+	e.ranged = r
 	return r
 }
 
@@ -135,6 +142,7 @@ func parseRange(value string) portRange {
 // forget has the sysctls of a namespace read again.
 func (e *Engine) forget(netns uint32) {
 	delete(e.ranges, netns)
+	e.ranged = portRange{}
 	if e.options.Settings != nil && netns != 0 {
 		e.options.Settings.Forget(netns)
 	}

@@ -1,9 +1,6 @@
 package diagnose
 
-import (
-	"github.com/tcptrace/tcptrace/internal/conn"
-	"github.com/tcptrace/tcptrace/internal/tcp"
-)
+import "github.com/tcptrace/tcptrace/internal/tcp"
 
 var simultaneousClose = Rule{
 	Name:  "simultaneous-close",
@@ -15,7 +12,6 @@ var simultaneousClose = Rule{
 	Advice:   "Nothing is wrong. If both ends have the same idle time limit, make one of them shorter.",
 	More:     "tcptrace conns --pid PID",
 	begin: func(e *Engine, r *Rule) watcher {
-		return newRare(e, r, func(c *conn.Change) bool { return c.Old == tcp.FinWait1 && c.New == tcp.Closing },
-			"closed by both ends at once", "the FINs crossed on the way")
+		return newRare(e, r, tcp.FinWait1, tcp.Closing, "closed by both ends at once", "the FINs crossed on the way")
 	},
 }

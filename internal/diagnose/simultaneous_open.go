@@ -1,9 +1,6 @@
 package diagnose
 
-import (
-	"github.com/tcptrace/tcptrace/internal/conn"
-	"github.com/tcptrace/tcptrace/internal/tcp"
-)
+import "github.com/tcptrace/tcptrace/internal/tcp"
 
 var simultaneousOpen = Rule{
 	Name:  "simultaneous-open",
@@ -16,7 +13,6 @@ var simultaneousOpen = Rule{
 	Advice:   "Nothing is wrong. If a program connects to its own port so, let it listen on a port outside of ip_local_port_range.",
 	More:     "tcptrace conns --pid PID",
 	begin: func(e *Engine, r *Rule) watcher {
-		return newRare(e, r, func(c *conn.Change) bool { return c.Old == tcp.SynSent && c.New == tcp.SynRecv },
-			"opened by both ends at once", "the SYNs crossed on the way")
+		return newRare(e, r, tcp.SynSent, tcp.SynRecv, "opened by both ends at once", "the SYNs crossed on the way")
 	},
 }

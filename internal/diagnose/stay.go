@@ -104,6 +104,10 @@ func newStays(e *Engine, state tcp.State, after time.Duration, due func(*stay) *
 	return stays{e: e, state: state, after: after, all: map[event.ID]*stay{}, due: due}
 }
 
+func (x *stays) wants() wants {
+	return wants{kindsOf(conn.Retransmitted, conn.Ended), statesOf(x.state)}
+}
+
 func (x *stays) change(c *conn.Change) {
 	if c.Conn == nil || c.Conn.Listener() {
 		return
@@ -283,6 +287,8 @@ func (w *stuck) moves(word func(*stay) string) *stuck {
 	w.stays.moved = func(s *stay) bool { return word(s) != s.entry.key.word }
 	return w
 }
+
+func (w *stuck) wants() wants { return w.stays.wants() }
 
 func (w *stuck) change(c *conn.Change) { w.stays.change(c) }
 

@@ -89,6 +89,12 @@ func (w *synFloodWatcher) tick() {
 	w.book.touchAll()
 }
 
+func (w *synFloodWatcher) wants() wants {
+	all := w.stays.wants()
+	all.kinds |= kindsOf(conn.QueueFull)
+	return all
+}
+
 func (w *synFloodWatcher) change(c *conn.Change) {
 	w.stays.change(c)
 	switch {

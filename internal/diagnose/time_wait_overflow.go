@@ -36,6 +36,8 @@ type timeWaitOverflowWatcher struct {
 
 func (w *timeWaitOverflowWatcher) tick() {}
 
+func (w *timeWaitOverflowWatcher) wants() wants { return wants{kinds: kindsOf(conn.Ended)} }
+
 func (w *timeWaitOverflowWatcher) change(c *conn.Change) {
 	if c.Kind != conn.Ended || c.Conn.End != conn.EndOverflow {
 		return

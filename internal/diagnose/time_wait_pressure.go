@@ -90,6 +90,8 @@ type serverTimeWait struct {
 	entering window
 }
 
+func (w *timeWaitPressureWatcher) wants() wants { return wants{states: statesOf(tcp.TimeWait)} }
+
 func (w *timeWaitPressureWatcher) change(c *conn.Change) {
 	switch c.Kind {
 	case conn.Transition, conn.Found, conn.Corrected:
@@ -135,9 +137,11 @@ func (w *timeWaitPressureWatcher) tick() {
 
 func (w *timeWaitPressureWatcher) client(d *destination) {
 	held := d.states[tcp.TimeWait]
+	if held < timeWaitLeast && len(w.book.entries) == 0 {
+		return
+	}
 	netns := d.key.netns
 	size := w.e.ports(netns).size()
-	p := topProcess(&d.processes)
 	k := key{netns: netns, at: d.key.remote, word: clientWord}
 	if held < timeWaitLeast || held*100 < size*timeWaitFew {
 		if x := w.book.entries[k]; x != nil {
@@ -145,6 +149,7 @@ func (w *timeWaitPressureWatcher) client(d *destination) {
 		}
 		return
 	}
+	p := topProcess(&d.processes)
 	x := w.book.entry(k, p)
 	if x == nil {
 		return

@@ -253,6 +253,10 @@ func (s *Storm) ended(c *conn.Change) {
 	if lived > Window {
 		sent = uint64(float64(sent) * float64(Window) / float64(lived))
 	}
+	if sent < muchSent && len(s.groups) == 1 { // that of the host
+		s.host.sent.add(c.Time, sent)
+		return
+	}
 	o := s.origin(c.Conn)
 	for _, k := range s.keysOf(&o) {
 		g := s.groups[k]
