@@ -20,16 +20,15 @@ type distribution struct {
 	desc    *prometheus.Desc
 	labels  []*dto.LabelPair
 	bounds  []float64 // of the classic buckets; nil: there are none
-	native  bool
 	created *timestamppb.Timestamp
 
 	mu        sync.Mutex
 	count     uint64
 	sum       float64
-	classic   []uint64         // by bucket, +Inf last
-	zero      uint64           // at most zeroThreshold
-	sparse    map[int32]uint64 // native buckets: i is up to growth^i
-	exemplars []*dto.Exemplar  // by bucket; nil where there is none
+	classic   []uint64           // by bucket, +Inf last
+	zero      uint64             // at most zeroThreshold
+	sparse    *[numSparse]uint64 // native buckets: i is up to growth^(i+leastSparse); nil: there are none
+	exemplars []*dto.Exemplar    // by bucket; nil where there is none
 }
 
 // Native buckets of schema 3 grow by 2^(1/8), so a quantile is right within 5 %.
@@ -37,9 +36,32 @@ type distribution struct {
 const (
 	schema        = 3
 	perDoubling   = 1 << schema
-	zeroThreshold = 1.0 / (1 << 20) // a microsecond
-	maxLength     = 1 << 17         // 36 hours
+	leastLog      = -20
+	mostLog       = 17
+	zeroThreshold = 1.0 / (1 << -leastLog) // a microsecond
+	maxLength     = 1 << mostLog           // 36 hours
+
+	leastSparse = leastLog*perDoubling + 1
+	numSparse   = (mostLog - leastLog) * perDoubling
 )
+
+// fractions are the upper bounds of native buckets between 1/2 and 1.
+var fractions = func() (all [perDoubling]float64) {
+	for i := range all {
+		all[i] = math.Exp2(float64(i)/perDoubling - 1)
+	}
+	return all
+}()
+
+// native returns the native bucket of a length above zeroThreshold.
+func native(seconds float64) int {
+	frac, exp := math.Frexp(min(seconds, maxLength))
+	i := 0
+	for i < perDoubling && frac > fractions[i] {
+		i++
+	}
+	return (exp-1)*perDoubling + i
+}
 
 func (h *distribution) observe(seconds float64, times uint64, bucket int, exemplar *dto.Exemplar) {
 	h.mu.Lock()
@@ -51,11 +73,11 @@ func (h *distribution) observe(seconds float64, times uint64, bucket int, exempl
 		h.exemplars[bucket] = exemplar
 	}
 	switch {
-	case !h.native:
+	case h.sparse == nil:
 	case seconds <= zeroThreshold:
 		h.zero += times
 	default:
-		h.sparse[int32(math.Ceil(math.Log2(min(seconds, maxLength))*perDoubling))] += times
+		h.sparse[native(seconds)-leastSparse] += times
 	}
 }
 
@@ -74,7 +96,7 @@ func (h *distribution) Write(to *dto.Metric) error {
 	if x := h.exemplars[len(h.exemplars)-1]; x != nil && h.bounds != nil {
 		out.Bucket = append(out.Bucket, &dto.Bucket{CumulativeCount: new(h.count), UpperBound: new(math.Inf(1)), Exemplar: x})
 	}
-	if h.native {
+	if h.sparse != nil {
 		out.Schema, out.ZeroThreshold, out.ZeroCount = new(int32(schema)), new(zeroThreshold), new(h.zero)
 		out.PositiveSpan, out.PositiveDelta = spans(h.sparse)
 		for _, x := range h.exemplars {
@@ -90,19 +112,22 @@ func (h *distribution) Write(to *dto.Metric) error {
 // spans returns native buckets as the exposition format has them: runs without a
 // gap, and each count as the difference to the one before. None at all is one
 // empty run, by which readers know a native histogram.
-func spans(sparse map[int32]uint64) (runs []*dto.BucketSpan, deltas []int64) {
-	if len(sparse) == 0 {
-		return []*dto.BucketSpan{{Offset: new(int32(0)), Length: new(uint32(0))}}, nil
-	}
+func spans(sparse *[numSparse]uint64) (runs []*dto.BucketSpan, deltas []int64) {
 	next, before := int32(0), int64(0)
-	for _, i := range slices.Sorted(maps.Keys(sparse)) {
+	for at, count := range sparse {
+		if count == 0 {
+			continue
+		}
+		i, n := int32(at+leastSparse), int64(count)
 		if len(runs) == 0 || i != next {
 			runs = append(runs, &dto.BucketSpan{Offset: new(i - next), Length: new(uint32(0))})
 		}
 		*runs[len(runs)-1].Length++
-		n := int64(sparse[i])
 		deltas = append(deltas, n-before)
 		next, before = i+1, n
+	}
+	if len(runs) == 0 {
+		runs = []*dto.BucketSpan{{Offset: new(int32(0)), Length: new(uint32(0))}}
 	}
 	return runs, deltas
 }
@@ -131,7 +156,7 @@ func (v *distributions) with(values []string) *distribution {
 		h.bounds = v.bounds
 	}
 	if v.kinds != Classic {
-		h.native, h.sparse = true, map[int32]uint64{}
+		h.sparse = new([numSparse]uint64)
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()

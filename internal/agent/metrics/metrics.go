@@ -97,6 +97,7 @@ type Metrics struct {
 	limit    int // of series that subjects other than other may have
 	used     int // by them
 	subjects map[key]*subject
+	met      [16]metSubject // of these
 	other    *subject
 	squeezed event.Time
 

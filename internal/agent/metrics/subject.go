@@ -150,6 +150,11 @@ const squeezeEvery = 10 * time.Second
 // subject returns whom a connection is about: other, where the budget has room
 // for no more.
 func (m *Metrics) subject(k key, at event.Time) *subject {
+	met := &m.met[(uint(k.port)+uint(k.process[0])+uint(k.role))%uint(len(m.met))]
+	if met.subject != nil && met.key == k {
+		met.subject.seen = max(met.subject.seen, at)
+		return met.subject
+	}
 	s := m.subjects[k]
 	if s == nil {
 		if m.used >= m.limit {
@@ -162,7 +167,14 @@ func (m *Metrics) subject(k key, at event.Time) *subject {
 		m.subjects[k] = s
 	}
 	s.seen = max(s.seen, at)
+	*met = metSubject{k, s}
 	return s
+}
+
+// A metSubject is one that was asked for a moment ago.
+type metSubject struct {
+	key     key
+	subject *subject
 }
 
 // squeeze lets go of subjects of which nothing was heard for a minute, where
@@ -184,6 +196,7 @@ func (m *Metrics) expire(at event.Time, after time.Duration) {
 			delete(m.subjects, k)
 		}
 	}
+	clear(m.met[:])
 }
 
 func (m *Metrics) remove(s *subject) {
