@@ -28,13 +28,6 @@ type DisplayOptions struct {
 	Filter  *Selection
 }
 
-// A Display looks for an answer every pollFast, and else for a new View every
-// pollEvery.
-const (
-	pollFast  = 80 * time.Millisecond
-	pollEvery = 400 * time.Millisecond
-)
-
 // A Display is the terminal's side: a bubbletea model.
 type Display struct {
 	options       DisplayOptions
@@ -86,11 +79,8 @@ type order struct {
 	reverse bool
 }
 
-// polled asks a Display to look for a new View.
-type polled struct{}
-
-// answered asks it to look for the answer to a question.
-type answered struct{}
+// viewed asks a Display to look at a new View.
+type viewed struct{}
 
 func newDisplay(options DisplayOptions, s *shared) *Display {
 	d := &Display{options: options, shared: s, dirty: true, moved: true}
@@ -100,26 +90,20 @@ func newDisplay(options DisplayOptions, s *shared) *Display {
 	return d
 }
 
-// Init begins to look for Views.
-func (d *Display) Init() tea.Cmd { return poll(pollFast) }
+// Init begins to wait for Views.
+func (d *Display) Init() tea.Cmd { return d.await }
 
-func poll(after time.Duration) tea.Cmd {
-	return tea.Tick(after, func(time.Time) tea.Msg { return polled{} })
+func (d *Display) await() tea.Msg {
+	<-d.shared.fresh
+	return viewed{}
 }
 
-// Update takes in a key, a size, or that it is time to look for a View.
+// Update takes in a key, a size, or that there is a new View.
 func (d *Display) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	switch msg := msg.(type) {
-	case polled:
+	case viewed:
 		d.look()
-		if !d.answered() {
-			return d, poll(pollFast)
-		}
-		return d, poll(pollEvery)
-	case answered:
-		if d.look(); !d.answered() {
-			return d, tea.Tick(pollFast, func(time.Time) tea.Msg { return answered{} })
-		}
+		return d, d.await
 	case tea.WindowSizeMsg:
 		d.width, d.height = msg.Width, msg.Height
 		d.moved, d.dirty = true, true
@@ -129,9 +113,6 @@ func (d *Display) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		if d.press(msg) {
 			d.quitting = true
 			return d, tea.Quit
-		}
-		if d.view != nil && !d.answered() {
-			return d, tea.Tick(pollFast, func(time.Time) tea.Msg { return answered{} })
 		}
 	case tea.PasteMsg:
 		if d.typing {

@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/charmbracelet/x/ansi"
-
 	"github.com/tcptrace/tcptrace/internal/diagnose"
 	"github.com/tcptrace/tcptrace/internal/render"
 )
@@ -32,7 +30,7 @@ func (d *Display) draw() string {
 		lines = lines[:d.height]
 	}
 	for i := range lines {
-		if ansi.StringWidth(lines[i]) > d.width {
+		if columns(lines[i]) > d.width {
 			lines[i] = cut(lines[i], d.width)
 		}
 	}
@@ -79,7 +77,7 @@ func (d *Display) header(v *View, short bool) []string {
 	if d.paused {
 		tail = "PAUSED " + tail
 	}
-	first := paint(bold, fit(head, max(d.width-ansi.StringWidth(tail)-1, 0))) + " "
+	first := paint(bold, fit(head, max(d.width-columns(tail)-1, 0))) + " "
 	if d.paused {
 		first += paint(alert, tail)
 	} else {
@@ -116,7 +114,7 @@ func (d *Display) figures(v *View) string {
 	}
 	for { // as much of the cost as there is room for
 		line := strings.Join(slices.Insert(slices.Clone(parts), 2, costs...), "  ")
-		if len(costs) == 0 || ansi.StringWidth(line) <= d.width {
+		if len(costs) == 0 || columns(line) <= d.width {
 			return line
 		}
 		costs = costs[:len(costs)-1]
@@ -301,7 +299,7 @@ func (d *Display) filterLines() []string {
 	const name = "filter: "
 	line := name + lastColumns(render.Safe(d.input)+"_", d.width-len(name))
 	hint := "   flags as on the command line; Enter applies, Esc leaves"
-	if ansi.StringWidth(line)+len(hint) <= d.width {
+	if columns(line)+len(hint) <= d.width {
 		line += paint(faint, hint)
 	}
 	var lines []string

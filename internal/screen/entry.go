@@ -21,6 +21,7 @@ type entry struct {
 	listener      *group // of a server's connection, or its own; nil where not known
 	resent        uint32 // segments
 	place         int32  // in entries
+	number        uint32 // Connection.Number
 
 	state       tcp.State
 	role        conn.Role
@@ -33,33 +34,26 @@ type entry struct {
 // entries keeps entry by entry side by side, since lists are made by going
 // through all of them. Places that are free serve again.
 type entries struct {
-	chunks [][]entry
-	byID   map[event.ID]*entry
-	free   []int32
-	len    int
-	seed   maphash.Seed
-	pseudo int // of these, those without a cookie
+	chunks   [][]entry
+	byNumber []int32 // 1 + the place of the entry of Connection.Number; 0: there is none
+	free     []int32
+	len      int
+	seed     maphash.Seed
 }
 
 const chunkEntries = 1024
 
-func newEntries() entries {
-	return entries{byID: map[event.ID]*entry{}, seed: maphash.MakeSeed()}
-}
+func newEntries() entries { return entries{seed: maphash.MakeSeed()} }
 
 // pseudoBit marks what stands for the cookie of a socket that has none yet.
 const pseudoBit = 1 << 63
 
-// key returns the ID that c is kept by: its own, or one that its addresses
+// key returns the ID that c is kept with: its own, or one that its addresses
 // stand for.
 func (x *entries) key(c *conn.Connection) event.ID {
 	if c.ID.Cookie != 0 {
 		return c.ID
 	}
-	return x.pseudoKey(c)
-}
-
-func (x *entries) pseudoKey(c *conn.Connection) event.ID {
 	type tuple struct{ local, remote netip.AddrPort }
 	return event.ID{
 		NetNS:  c.ID.NetNS,
@@ -67,20 +61,29 @@ func (x *entries) pseudoKey(c *conn.Connection) event.ID {
 	}
 }
 
-// find returns the entry of c, or nil. A socket that has got its cookie since
-// keeps its entry.
+func (x *entries) at(place int32) *entry { return &x.chunks[place/chunkEntries][place%chunkEntries] }
+
+// find returns the entry that has c's number, or nil: c's own, or one left of a
+// connection of which no end was told.
 func (x *entries) find(c *conn.Connection) *entry {
-	e := x.byID[x.key(c)]
-	if e != nil || x.pseudo == 0 || c.ID.Cookie == 0 || c.Role == conn.Client {
-		return e
+	if int(c.Number) >= len(x.byNumber) || x.byNumber[c.Number] == 0 {
+		return nil
 	}
-	if e = x.byID[x.pseudoKey(c)]; e != nil {
-		delete(x.byID, e.id)
-		x.pseudo--
+	return x.at(x.byNumber[c.Number] - 1)
+}
+
+// is reports whether e is the entry of c, which may have got its cookie since.
+func (e *entry) is(c *conn.Connection) bool {
+	if e.id == c.ID {
+		return true
+	}
+	if e.id.Cookie&pseudoBit == 0 || e.id.NetNS != c.ID.NetNS || e.local != c.Local || e.remote != c.Remote {
+		return false
+	}
+	if c.ID.Cookie != 0 {
 		e.id = c.ID
-		x.byID[e.id] = e
 	}
-	return e
+	return true
 }
 
 // add makes an entry for c.
@@ -92,21 +95,18 @@ func (x *entries) add(c *conn.Connection) *entry {
 	} else if int(place) == len(x.chunks)*chunkEntries {
 		x.chunks = append(x.chunks, make([]entry, chunkEntries))
 	}
-	e := &x.chunks[place/chunkEntries][place%chunkEntries]
-	*e = entry{id: x.key(c), used: true, place: place}
-	if e.id.Cookie&pseudoBit != 0 && c.ID.Cookie == 0 {
-		x.pseudo++
+	for int(c.Number) >= len(x.byNumber) {
+		x.byNumber = append(x.byNumber, 0)
 	}
-	x.byID[e.id] = e
+	x.byNumber[c.Number] = place + 1
+	e := x.at(place)
+	*e = entry{id: x.key(c), used: true, place: place, number: c.Number}
 	x.len++
 	return e
 }
 
 func (x *entries) remove(e *entry) {
-	if e.id.Cookie&pseudoBit != 0 {
-		x.pseudo--
-	}
-	delete(x.byID, e.id)
+	x.byNumber[e.number] = 0
 	x.free = append(x.free, e.place)
 	x.len--
 	*e = entry{}

@@ -30,13 +30,14 @@ func (m *Model) focusFinding(q *Query, b *Body, findings []diagnose.Finding) {
 
 // conn returns the row of a connection, open or not.
 func (m *Model) conn(id event.ID) (Conn, bool) {
-	if e := m.entries.byID[id]; e != nil {
+	c := m.life(id)
+	if c == nil {
+		return Conn{}, false
+	}
+	if e := m.entries.find(c); e != nil && e.is(c) {
 		return e.row(), true
 	}
-	if c := m.life(id); c != nil {
-		return rowOf(c), true
-	}
-	return Conn{}, false
+	return rowOf(c), true
 }
 
 func rowOf(c *conn.Connection) Conn {

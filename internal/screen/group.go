@@ -1,7 +1,6 @@
 package screen
 
 import (
-	"container/list"
 	"math"
 	"net/netip"
 	"time"
@@ -33,7 +32,8 @@ type group struct {
 	drops    uint64      // by the sockets, as the kernel counts
 	dropsSet bool
 
-	idle *list.Element // of groups.idle; nil while somebody is in it
+	idle         bool   // nobody is in it
+	older, newer *group // in groups.oldest, while it is idle
 }
 
 // A groupKey tells groups of one kind apart.
@@ -47,31 +47,45 @@ type groupKey struct {
 // groups keeps groups of one kind. Above the bound those make room that nobody
 // is in, the longest idle first. Where all are in use, what is new shares one.
 type groups struct {
-	byKey  map[groupKey]*group
-	max    int
-	idle   *list.List // of *group, the longest idle first
-	others *group     // nil until it is needed
+	byKey          map[groupKey]*group
+	last           [64]*group // those met last: see find
+	max            int
+	oldest, newest *group // that are idle, the longest idle first
+	others         *group // nil until it is needed
 }
 
 func newGroups(most int) groups {
-	return groups{byKey: map[groupKey]*group{}, max: most, idle: list.New()}
+	return groups{byKey: map[groupKey]*group{}, max: most}
+}
+
+// find returns the group of a key, or nil.
+func (x *groups) find(k groupKey) *group {
+	addr := k.at.Addr().As16()
+	met := &x.last[(k.pid+uint32(k.at.Port())+uint32(addr[15])+uint32(addr[14]))%uint32(len(x.last))]
+	if g := *met; g != nil && g.key == k {
+		return g
+	}
+	g := x.byKey[k]
+	if g != nil {
+		*met = g
+	}
+	return g
 }
 
 // get returns the group of a key.
 func (x *groups) get(k groupKey) *group {
-	g := x.byKey[k]
+	g := x.find(k)
 	if g != nil {
 		return g
 	}
 	if len(x.byKey) >= x.max {
-		oldest := x.idle.Front()
-		if oldest == nil {
+		old := x.oldest
+		if old == nil {
 			if x.others == nil {
 				x.others = &group{}
 			}
 			return x.others
 		}
-		old := oldest.Value.(*group)
 		x.busy(old)
 		delete(x.byKey, old.key)
 		*old = group{}
@@ -88,7 +102,7 @@ func (x *groups) get(k groupKey) *group {
 // enter counts one more in state s.
 func (x *groups) enter(g *group, s tcp.State) {
 	g.states[s]++
-	if g.open++; g.idle != nil {
+	if g.open++; g.idle {
 		x.busy(g)
 	}
 }
@@ -102,14 +116,30 @@ func (x *groups) leave(g *group, s tcp.State) {
 }
 
 func (x *groups) rest(g *group) {
-	if g != x.others && g.idle == nil {
-		g.idle = x.idle.PushBack(g)
+	if g == x.others || g.idle {
+		return
 	}
+	g.idle, g.older, g.newer = true, x.newest, nil
+	if x.newest != nil {
+		x.newest.newer = g
+	} else {
+		x.oldest = g
+	}
+	x.newest = g
 }
 
 func (x *groups) busy(g *group) {
-	x.idle.Remove(g.idle)
-	g.idle = nil
+	if g.older != nil {
+		g.older.newer = g.newer
+	} else {
+		x.oldest = g.newer
+	}
+	if g.newer != nil {
+		g.newer.older = g.older
+	} else {
+		x.newest = g.older
+	}
+	g.idle, g.older, g.newer = false, nil, nil
 }
 
 // A rate is how many of something there were a second, of late: each counts

@@ -56,13 +56,9 @@ func (h *history) advance(now event.Time) {
 	}
 }
 
-// past returns the seconds that are over, the oldest first.
-func (h *history) past() []sample {
-	all := make([]sample, 0, h.filled)
-	for i := range h.filled {
-		all = append(all, h.seconds[(h.next+historySeconds-h.filled+i)%historySeconds])
-	}
-	return all
+// past returns a second that is over, the oldest first.
+func (h *history) past(i int) *sample {
+	return &h.seconds[(h.next+historySeconds-h.filled+i)%historySeconds]
 }
 
 // A StateCount is one state in the strip.
@@ -82,21 +78,21 @@ type StateCount struct {
 
 // strip returns all eleven states, in the order of a connection's life.
 func (h *history) strip() []StateCount {
-	past := h.past()
-	var all []StateCount
-	for _, s := range tcp.States() {
-		c := StateCount{State: s, Now: int(h.now[s])}
-		for i := range past {
+	states, n := tcp.States(), h.filled
+	all, pasts := make([]StateCount, 0, len(states)), make([]int32, len(states)*n)
+	for i, s := range states {
+		c := StateCount{State: s, Now: int(h.now[s]), Past: pasts[i*n : (i+1)*n]}
+		for k := range c.Past {
 			if s == tcp.Close {
-				c.Past = append(c.Past, int32(past[i].entered[s]))
+				c.Past[k] = int32(h.past(k).entered[s])
 			} else {
-				c.Past = append(c.Past, past[i].most[s])
+				c.Past[k] = h.past(k).most[s]
 			}
 		}
-		if n := len(past); n > 0 {
+		if n > 0 {
 			c.Known = true
-			c.Change = c.Now - int(past[0].last[s])
-			c.PerSecond = int(past[n-1].entered[s])
+			c.Change = c.Now - int(h.past(0).last[s])
+			c.PerSecond = int(h.past(n - 1).entered[s])
 		}
 		all = append(all, c)
 	}

@@ -43,7 +43,7 @@ func listening(at string, length, limit uint32) (q Queue) {
 
 // newHost returns one of which nothing is known, shown on a terminal.
 func newHost(t *testing.T, width, height int) *host {
-	h := &host{t: t, tracker: conn.New(conn.Options{Reuse: true}), shared: &shared{}}
+	h := &host{t: t, tracker: conn.New(conn.Options{Reuse: true}), shared: newShared()}
 	h.model = NewModel(Options{Clock: story.Clock})
 	h.model.Attach(h)
 	h.display = newDisplay(DisplayOptions{
@@ -80,7 +80,7 @@ func (h *host) look() {
 	v := h.model.View(*h.shared.query.Load())
 	v.Cost = Cost{CPU: 0.0042, Memory: 38 << 20, BPF: 212}
 	h.shared.view.Store(v)
-	h.display.Update(polled{})
+	h.display.Update(viewed{})
 	h.display.View() // as after each message
 }
 

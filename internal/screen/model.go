@@ -150,7 +150,18 @@ func (m *Model) wanted(c *conn.Change) bool {
 	if c.Conn == nil {
 		return m.selectsEnds(c.Event.ID.NetNS, c.Event.Local, c.Event.Remote, &c.Event.Task, nil)
 	}
-	return m.selects(c.Conn) || m.entries.find(c.Conn) != nil
+	return m.selects(c.Conn) || m.entry(c.Conn) != nil
+}
+
+// entry returns what is kept of c, or nil. What was kept of another that had its
+// number, and of which no end was told, is dropped.
+func (m *Model) entry(c *conn.Connection) *entry {
+	e := m.entries.find(c)
+	if e == nil || e.is(c) {
+		return e
+	}
+	m.remove(e)
+	return nil
 }
 
 // take brings the figures up to date.
@@ -160,7 +171,7 @@ func (m *Model) take(c *conn.Change) {
 	case conn.Transition, conn.Corrected, conn.Found, conn.Owned, conn.Orphaned:
 		m.update(c)
 	case conn.Retransmitted, conn.ResetSent, conn.ResetReceived:
-		if c.Conn != nil && m.entries.find(c.Conn) == nil { // the first that is heard of it
+		if c.Conn != nil && m.entry(c.Conn) == nil { // the first that is heard of it
 			m.update(c)
 		}
 	case conn.Ended:
@@ -172,7 +183,7 @@ func (m *Model) take(c *conn.Change) {
 
 // update makes the entry of c.Conn what the connection is now.
 func (m *Model) update(c *conn.Change) {
-	e := m.entries.find(c.Conn)
+	e := m.entry(c.Conn)
 	if c.Conn.State == tcp.Close || c.Conn.Closed != 0 {
 		if e != nil && e.listening { // which has no Ended
 			m.remove(e)
@@ -290,7 +301,7 @@ func (m *Model) remove(e *entry) {
 }
 
 func (m *Model) ended(c *conn.Change) {
-	e := m.entries.find(c.Conn)
+	e := m.entry(c.Conn)
 	if e == nil {
 		return
 	}
@@ -310,7 +321,7 @@ func (m *Model) reset(c *conn.Change, r *Reset) {
 	if c.Conn == nil {
 		return
 	}
-	if e := m.entries.find(c.Conn); e != nil {
+	if e := m.entry(c.Conn); e != nil {
 		e.process.resets += uint64(r.Count)
 		if e.peer != nil {
 			e.peer.resets += uint64(r.Count)
@@ -331,7 +342,7 @@ func (m *Model) resent(c *conn.Change, r *Resend) {
 	if c.Conn == nil {
 		return
 	}
-	if e := m.entries.find(c.Conn); e != nil {
+	if e := m.entry(c.Conn); e != nil {
 		e.resent = uint32(c.Conn.Resent())
 		e.process.resent += uint64(r.Segments)
 		if e.peer != nil {
@@ -345,7 +356,7 @@ func (m *Model) queueFull(c *conn.Change) {
 	ev := c.Event
 	g := m.listenerAt(ev.ID.NetNS, ev.Local)
 	if c.Conn != nil {
-		if e := m.entries.find(c.Conn); e != nil && e.listening {
+		if e := m.entry(c.Conn); e != nil && e.listening {
 			g = e.listener
 		}
 	}
@@ -379,7 +390,7 @@ func (m *Model) listenerOf(c *conn.Connection) *group { return m.listenerAt(c.ID
 
 func (m *Model) listenerAt(netns uint32, local netip.AddrPort) *group {
 	for _, addr := range [...]netip.Addr{local.Addr(), netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
-		if g := m.listeners.byKey[listenerKey(netns, netip.AddrPortFrom(addr, local.Port()))]; g != nil {
+		if g := m.listeners.find(listenerKey(netns, netip.AddrPortFrom(addr, local.Port()))); g != nil {
 			return g
 		}
 	}

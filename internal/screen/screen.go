@@ -24,7 +24,19 @@ var ErrQuit = errors.New("the user has left the screen")
 type shared struct {
 	query  atomic.Pointer[Query]
 	view   atomic.Pointer[View]
-	record atomic.Int32 // how often the user asked to begin or end a recording, not answered yet
+	fresh  chan struct{} // says that there is a new view; holds one
+	record atomic.Int32  // how often the user asked to begin or end a recording, not answered yet
+}
+
+func newShared() *shared { return &shared{fresh: make(chan struct{}, 1)} }
+
+// put hands over a View. It does not wait for whoever looks at it.
+func (s *shared) put(v *View) {
+	s.view.Store(v)
+	select {
+	case s.fresh <- struct{}{}:
+	default: // it has not looked at the last one
+	}
 }
 
 const (
@@ -82,7 +94,7 @@ type Terminal struct {
 
 // New returns a screen that is not shown yet.
 func New(model Options, display DisplayOptions, hooks Hooks) *Screen {
-	s := &Screen{model: NewModel(model), shared: &shared{}, hooks: hooks, done: make(chan struct{})}
+	s := &Screen{model: NewModel(model), shared: newShared(), hooks: hooks, done: make(chan struct{})}
 	s.display = newDisplay(display, s.shared)
 	if f := display.Filter; f != nil {
 		s.model.filter = f.Filter
@@ -178,7 +190,7 @@ func (s *Screen) answer(now event.Time) {
 		v.Note = s.hooks.Note()
 	}
 	s.answered = v
-	s.shared.view.Store(v)
+	s.shared.put(v)
 }
 
 // every returns the shortest time between two lists. In the first seconds there

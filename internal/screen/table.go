@@ -1,10 +1,6 @@
 package screen
 
-import (
-	"strings"
-
-	"github.com/charmbracelet/x/ansi"
-)
+import "strings"
 
 // A column of a table on the screen.
 type column struct {
@@ -59,7 +55,7 @@ func (t *table) measure(needs []int, from, to int) {
 		most := t.columns[i].most
 		needs[i] = max(needs[i], len(t.columns[i].title))
 		for row := from; row < to && needs[i] < most; row++ {
-			needs[i] = max(needs[i], min(ansi.StringWidth(t.cell(row, i, most).text), most))
+			needs[i] = max(needs[i], min(columns(t.cell(row, i, most).text), most))
 		}
 	}
 }

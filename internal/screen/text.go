@@ -11,16 +11,62 @@ import (
 	"github.com/tcptrace/tcptrace/internal/render"
 )
 
+// columns returns how many columns s takes. Nearly all that is drawn is ASCII, the
+// bars of the strip, and styles: of these it is known without a table.
+func columns(s string) (n int) {
+	for i := 0; i < len(s); {
+		size, wide := glyph(s[i:])
+		if size == 0 {
+			return ansi.StringWidth(s)
+		}
+		i += size
+		n += wide
+	}
+	return n
+}
+
+// glyph returns how many bytes the first thing in s has, and how many columns; 0 where
+// that takes a table.
+func glyph(s string) (size, wide int) {
+	switch {
+	case isText(s[0]):
+		return 1, 1
+	case len(s) >= 3 && s[:2] == "\xe2\x96" && s[2] >= 0x80 && s[2] <= 0x9f: // U+2580 to U+259F
+		return 3, 1
+	case len(s) < 3 || s[:2] != "\x1b[":
+		return 0, 0
+	}
+	i := 2
+	for i < len(s) && (s[i] >= '0' && s[i] <= '9' || s[i] == ';') {
+		i++
+	}
+	if i == len(s) || s[i] != 'm' { // no style
+		return 0, 0
+	}
+	return i + 1, 0
+}
+
+// isText reports whether c is ASCII that takes one column.
+func isText(c byte) bool { return c >= ' ' && c < 0x7f }
+
 // fit makes s just width columns wide. What is cut has a "~" in its place.
 func fit(s string, width int) string {
-	n := ansi.StringWidth(s)
+	n := columns(s)
 	switch {
 	case n > width:
 		return cut(s, width)
 	case n < width:
-		return s + strings.Repeat(" ", width-n)
+		return s + spaces(width-n)
 	}
 	return s
+}
+
+func spaces(n int) string {
+	const some = "                                                                                "
+	if n <= len(some) {
+		return some[:n]
+	}
+	return strings.Repeat(" ", n)
 }
 
 // cut makes s at most width columns wide.
@@ -28,7 +74,15 @@ func cut(s string, width int) string {
 	if width <= 0 {
 		return ""
 	}
-	return ansi.Truncate(s, width, "~")
+	for i := range len(s) {
+		if !isText(s[i]) {
+			return ansi.Truncate(s, width, "~")
+		}
+	}
+	if len(s) <= width {
+		return s
+	}
+	return s[:width-1] + "~"
 }
 
 // cutLeft cuts the begin of s, which has no escapes: of an address, the port is
@@ -44,7 +98,7 @@ func cutLeft(s string, width int) string {
 // lastColumns cuts the begin of s, which has no escapes, so that it has at most
 // width columns.
 func lastColumns(s string, width int) string {
-	if over := ansi.StringWidth(s) - max(width, 1); over > 0 {
+	if over := columns(s) - max(width, 1); over > 0 {
 		return ansi.TruncateLeft(s, over+1, "~")
 	}
 	return s
@@ -52,8 +106,8 @@ func lastColumns(s string, width int) string {
 
 // right puts s at the right end of width columns.
 func right(s string, width int) string {
-	if n := ansi.StringWidth(s); n < width {
-		return strings.Repeat(" ", width-n) + s
+	if n := columns(s); n < width {
+		return spaces(width-n) + s
 	}
 	return cut(s, width)
 }
@@ -147,12 +201,12 @@ func wrap(text string, width, indent int) []string {
 	var lines []string
 	line, used := "", 0
 	for _, word := range strings.Fields(text) {
-		n := ansi.StringWidth(word)
+		n := columns(word)
 		if used > 0 && used+1+n > width {
 			lines = append(lines, line)
 			line, used = strings.Repeat(" ", indent), indent
 			word = cut(word, max(width-indent, 1))
-			n = ansi.StringWidth(word)
+			n = columns(word)
 		} else if used > 0 {
 			line += " "
 			used++
