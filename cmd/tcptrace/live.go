@@ -103,7 +103,7 @@ func (l *live) advanced() *pflag.FlagSet {
 	hooksFlag(advanced, &l.probe)
 	btfFlag(advanced, &l.probe)
 	advanced.Var(size{&l.probe.RingBytes}, "ring-size", "`SIZE` of the buffer between kernel and tcptrace (default 8MiB); raise it if events are lost")
-	advanced.Var(period{to: &l.probe.Poll, min: time.Millisecond, max: 10 * time.Second}, "poll", "`TIME` between two readings of that buffer (default 50ms, up to 200ms while nothing happens)")
+	advanced.Var(period{to: &l.probe.Poll, min: time.Millisecond, max: 10 * time.Second}, "poll", "`TIME` between two readings of that buffer (default 50ms, up to 200ms while nothing happens; for watch's screen 100ms, for agent 200ms)")
 	return advanced
 }
 
@@ -135,7 +135,9 @@ func (l *live) run(cmd *cobra.Command, build newSink) (trace.Summary, error) {
 		defer labels.Close()
 	}
 	l.probe.Filter = l.filter
-	if !l.prompt {
+	if l.prompt {
+		calm(&l.probe, pollPicture)
+	} else {
 		rest(&l.probe)
 	}
 	if l.save != "" {
@@ -158,8 +160,21 @@ func (l *live) run(cmd *cobra.Command, build newSink) (trace.Summary, error) {
 // nobody notices.
 const pollIdle = 200 * time.Millisecond
 
-// rest has the ring read less often while it is empty, unless the user has said how
-// often it is to be read.
+// pollPicture is how often it is read for a picture, which is made twice a second,
+// and on a key; pollMetrics for metrics, which are asked for every few seconds.
+const (
+	pollPicture = 100 * time.Millisecond
+	pollMetrics = pollIdle
+)
+
+// calm has the ring read so often, unless the user has said how often.
+func calm(o *probe.Options, every time.Duration) {
+	if o.Poll == 0 {
+		o.Poll = every
+	}
+}
+
+// rest has the ring read less often while it is empty, likewise.
 func rest(o *probe.Options) {
 	if o.Poll == 0 {
 		o.PollIdle = pollIdle
