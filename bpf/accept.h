@@ -51,19 +51,20 @@ struct trace_event_raw_sys_exit {
 // of TCP's.
 static __always_inline struct sock *accepted_socket(long fd)
 {
-	struct task_struct___accept *task = (void *)bpf_get_current_task();
-	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
-	struct file___accept **slots = BPF_CORE_READ(table, fd);
+	const void *task = (const void *)bpf_get_current_task();
+	const void *files = peek_at(struct task_struct___accept, task, files);
+	const void *table = peek_at(struct files_struct, files, fdt);
+	struct file___accept **slots = peek_at(struct fdtable, table, fd);
 	struct file___accept *file = NULL;
-	struct socket___accept *socket;
+	const void *socket;
 	struct sock *sk;
 
-	if (fd < 0 || fd >= BPF_CORE_READ(table, max_fds))
+	if (fd < 0 || fd >= peek_at(struct fdtable, table, max_fds))
 		return NULL;
 	bpf_probe_read_kernel(&file, sizeof(file), &slots[fd]);
-	socket = BPF_CORE_READ(file, private_data);
-	sk = BPF_CORE_READ(socket, sk);
-	if (!sk || BPF_CORE_READ((struct sock___accept *)sk, sk_protocol) != IPPROTO_TCP)
+	socket = peek_at(struct file___accept, file, private_data);
+	sk = peek_at(struct socket___accept, socket, sk);
+	if (!sk || peek_at(struct sock___accept, sk, sk_protocol) != IPPROTO_TCP)
 		return NULL;
 	return sk;
 }
@@ -84,6 +85,8 @@ static __always_inline int accept_returned(void *ctx, long fd)
 		return 0;
 	head.time_ns = bpf_ktime_get_ns();
 	emit_owner(ctx, &head, sk, false);
+	if (config.marks_unowned)
+		clear_place(head.cookie);
 	return 0;
 }
 

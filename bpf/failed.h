@@ -6,6 +6,7 @@
 #pragma once
 
 #include "accept.h"
+#include "calls.h"
 #include "drop.h"
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
@@ -101,70 +102,93 @@ static __always_inline void call_failed(struct tt_head *head, __u8 op)
 // socket's error does not say that: one that was disconnected keeps it.
 static __always_inline bool is_connecting(const struct sock *sk)
 {
-	return BPF_CORE_READ((const struct sock___accept *)sk, sk_socket, state) == SS_CONNECTING;
+	const void *socket = peek_at(struct sock___accept, sk, sk_socket);
+
+	return peek_at(struct socket___accept, socket, state) == SS_CONNECTING;
 }
 
-// The current task calls connect() or accept(): to be remembered until the call
-// returns. A connect() that only asks how an earlier one went is not.
-static __always_inline int call_begins(long fd, const struct tt_sockaddr *to, __u8 op)
+// Fills in where connect() is to go. Reports whether that is an address of TCP's:
+// AF_UNSPEC ends a connection.
+static __always_inline bool read_destination(struct tt_call *call, const struct tt_sockaddr *to)
 {
-	__u64 thread = bpf_get_current_pid_tgid();
-	struct sock *sk = accepted_socket(fd);
-	struct tt_call call = {
-		.op = op,
-		.fd = fd,
-	};
 	struct tt_sockaddr addr = {};
 
-	if (!sk || (op == TT_OP_CONNECT && (sock_state(sk) != TCP_CLOSE || is_connecting(sk))))
+	bpf_probe_read_user(&addr, 8, to);
+	call->family = addr.family;
+	call->port = bpf_ntohs(addr.port);
+	if (addr.family == AF_INET)
+		set_ipv4(call->addr, addr.ipv4);
+	else if (addr.family == AF_INET6)
+		bpf_probe_read_user(call->addr, sizeof(call->addr), to->ipv6);
+	else
+		return false;
+	return true;
+}
+
+// The current task calls connect(): to be remembered until the call returns. One
+// that only asks how an earlier one went is not.
+static __always_inline int connect_begins(long fd, const struct tt_sockaddr *to)
+{
+	struct sock *sk = accepted_socket(fd);
+	struct tt_call call = {
+		.thread = bpf_get_current_pid_tgid(),
+		.op = TT_OP_CONNECT,
+		.fd = fd,
+	};
+
+	if (sk && peek_at(struct sock_common, sk, skc_state) == TCP_CLOSE && !is_connecting(sk) && read_destination(&call, to))
+		begin_call(&call);
+	return 0;
+}
+
+// The same of accept(). Whether it is TCP's is seen if it fails.
+static __always_inline int accept_begins(long fd)
+{
+	struct tt_call call = {
+		.thread = bpf_get_current_pid_tgid(),
+		.op = TT_OP_ACCEPT,
+		.fd = fd,
+	};
+
+	begin_call(&call);
+	return 0;
+}
+
+static __always_inline int has_failed(const struct tt_call *call, long ret)
+{
+	struct sock *sk = accepted_socket(call->fd);
+	struct tt_head head = {
+		.time_ns = bpf_ktime_get_ns(),
+		.err = -ret,
+	};
+	struct tt_sock copy;
+
+	if (!sk)
 		return 0;
-	if (to) {
-		bpf_probe_read_user(&addr, 8, to);
-		call.family = addr.family;
-		call.port = bpf_ntohs(addr.port);
-		if (addr.family == AF_INET) {
-			set_ipv4(call.addr, addr.ipv4);
-		} else if (addr.family == AF_INET6) {
-			bpf_probe_read_user(call.addr, sizeof(call.addr), to->ipv6);
-		} else {
-			return 0; // AF_UNSPEC ends a connection
-		}
+	read_sock(&copy, sk);
+	if (!set_tuple(&head, &copy))
+		return 0;
+	head.cookie = cookie_of(&copy);
+	head.old_state = member(&copy, skc_state);
+	if (call->op == TT_OP_CONNECT) {
+		copy_addr(head.remote, call->addr);
+		head.remote_port = call->port;
+		head.family = is_mapped(head.remote) ? 4 : 6;
 	}
-	bpf_map_update_elem(&calls, &thread, &call, BPF_ANY);
+	call_failed(&head, call->op);
 	return 0;
 }
 
 static __always_inline int call_returns(long ret)
 {
 	__u64 thread = bpf_get_current_pid_tgid();
-	struct tt_call *call = bpf_map_lookup_elem(&calls, &thread);
-	struct tt_head head = {};
-	struct tt_sock copy;
-	struct tt_call past;
-	struct sock *sk;
+	struct tt_call *call = call_of(thread);
 
 	if (!call)
 		return 0;
-	past = *call;
-	bpf_map_delete_elem(&calls, &thread);
-	if (!is_failure(ret) || past.under_way)
-		return 0;
-	sk = accepted_socket(past.fd);
-	if (!sk)
-		return 0;
-	head.time_ns = bpf_ktime_get_ns();
-	head.err = -ret;
-	read_sock(&copy, sk);
-	if (!set_tuple(&head, &copy))
-		return 0;
-	head.cookie = cookie_of(&copy);
-	head.old_state = member(&copy, skc_state);
-	if (past.op == TT_OP_CONNECT) {
-		copy_addr(head.remote, past.addr);
-		head.remote_port = past.port;
-		head.family = is_mapped(head.remote) ? 4 : 6;
-	}
-	call_failed(&head, past.op);
+	if (is_failure(ret) && !call->under_way)
+		has_failed(call, ret);
+	end_call(call, thread);
 	return 0;
 }
 
@@ -192,7 +216,7 @@ static __always_inline void connect_moves(int old, int new, int err)
 
 	if (!config.sees_calls || !(new == TCP_SYN_SENT || (old == TCP_SYN_SENT && new == TCP_CLOSE)))
 		return;
-	call = bpf_map_lookup_elem(&calls, &thread);
+	call = call_of(thread);
 	if (call && call->op == TT_OP_CONNECT)
 		call->under_way = new == TCP_SYN_SENT || err;
 }

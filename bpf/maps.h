@@ -47,26 +47,6 @@ struct {
 	__type(value, __u8);
 } half_closed SEC(".maps");
 
-// A system call that is under way, by thread; only with config.sees_calls.
-// Inserted as it begins, deleted as it returns; should that go missing, it is
-// the least recently used that goes.
-struct tt_call {
-	__u8 addr[16]; // that connect() was given
-	__u32 fd;
-	__u16 port;
-	__u16 family; // of that address
-	__u8 op;      // enum tt_op
-	__u8 under_way; // it has sent its SYN
-	__u8 pad[2];
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 4096);
-	__type(key, __u64);
-	__type(value, struct tt_call);
-} calls SEC(".maps");
-
 // What happened a moment ago on this CPU, in the same run of a softirq.
 struct tt_moment {
 	// The child socket just made from a request (LISTEN -> SYN_RECV), until

@@ -40,7 +40,7 @@ static __always_inline void emit_owner(void *ctx, struct tt_head *head, struct s
 
 	if (!(known ? read_identity(head, sk) : read_identity_at(head, sk)) || !tuple_selected(head))
 		return;
-	head->old_state = known ? sk->__sk_common.skc_state : sock_state(sk);
+	head->old_state = known ? sk->__sk_common.skc_state : peek_at(struct sock_common, sk, skc_state);
 	save_stack(ctx, head->cookie, head->kind == TT_USED ? TT_OP_READ : TT_OP_ACCEPT);
 	if (!remember_owner(head->cookie, bpf_get_current_pid_tgid() >> 32, false) &&
 	    !is_told_of(head))

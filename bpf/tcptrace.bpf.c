@@ -85,19 +85,19 @@ int tt_accept4(struct trace_event_raw_sys_exit *ctx)
 SEC("tracepoint/syscalls/sys_enter_accept")
 int tt_accepting(struct trace_event_raw_sys_enter *ctx)
 {
-	return call_begins(ctx->args[0], NULL, TT_OP_ACCEPT);
+	return accept_begins(ctx->args[0]);
 }
 
 SEC("tracepoint/syscalls/sys_enter_accept4")
 int tt_accepting4(struct trace_event_raw_sys_enter *ctx)
 {
-	return call_begins(ctx->args[0], NULL, TT_OP_ACCEPT);
+	return accept_begins(ctx->args[0]);
 }
 
 SEC("tracepoint/syscalls/sys_enter_connect")
 int tt_connecting(struct trace_event_raw_sys_enter *ctx)
 {
-	return call_begins(ctx->args[0], (const struct tt_sockaddr *)ctx->args[1], TT_OP_CONNECT);
+	return connect_begins(ctx->args[0], (const struct tt_sockaddr *)ctx->args[1]);
 }
 
 SEC("tracepoint/syscalls/sys_exit_connect")

@@ -15,13 +15,14 @@ import (
 
 type TcptraceTtCall struct {
 	_        structs.HostLayout
+	Thread   uint64
 	Addr     [16]uint8
 	Fd       uint32
 	Port     uint16
 	Family   uint16
 	Op       uint8
 	UnderWay uint8
-	Pad      [2]uint8
+	Pad      [6]uint8
 }
 
 type TcptraceTtCause uint32
@@ -408,6 +409,7 @@ const (
 	TcptraceMapHalfClosed      = "half_closed"
 	TcptraceMapListeners       = "listeners"
 	TcptraceMapMoments         = "moments"
+	TcptraceMapMoreCalls       = "more_calls"
 	TcptraceMapNoStorm         = "no_storm"
 	TcptraceMapOwners          = "owners"
 	TcptraceMapPaces           = "paces"
@@ -455,6 +457,7 @@ const (
 	TcptraceProgTtTimerStart   = "tt_timer_start"
 	TcptraceVarConfig          = "config"
 	TcptraceVarFlowsDropped    = "flows_dropped"
+	TcptraceVarHasMoreCalls    = "has_more_calls"
 	TcptraceVarMarksSockets    = "marks_sockets"
 	TcptraceVarShedDrops       = "shed_drops"
 	TcptraceVarShedRetransmits = "shed_retransmits"
@@ -552,6 +555,7 @@ type TcptraceMapSpecs struct {
 	HalfClosed    *ebpf.MapSpec `ebpf:"half_closed"`
 	Listeners     *ebpf.MapSpec `ebpf:"listeners"`
 	Moments       *ebpf.MapSpec `ebpf:"moments"`
+	MoreCalls     *ebpf.MapSpec `ebpf:"more_calls"`
 	NoStorm       *ebpf.MapSpec `ebpf:"no_storm"`
 	Owners        *ebpf.MapSpec `ebpf:"owners"`
 	Paces         *ebpf.MapSpec `ebpf:"paces"`
@@ -569,6 +573,7 @@ type TcptraceMapSpecs struct {
 type TcptraceVariableSpecs struct {
 	Config          *ebpf.VariableSpec `ebpf:"config"`
 	FlowsDropped    *ebpf.VariableSpec `ebpf:"flows_dropped"`
+	HasMoreCalls    *ebpf.VariableSpec `ebpf:"has_more_calls"`
 	MarksSockets    *ebpf.VariableSpec `ebpf:"marks_sockets"`
 	ShedDrops       *ebpf.VariableSpec `ebpf:"shed_drops"`
 	ShedRetransmits *ebpf.VariableSpec `ebpf:"shed_retransmits"`
@@ -602,6 +607,7 @@ type TcptraceMaps struct {
 	HalfClosed    *ebpf.Map `ebpf:"half_closed"`
 	Listeners     *ebpf.Map `ebpf:"listeners"`
 	Moments       *ebpf.Map `ebpf:"moments"`
+	MoreCalls     *ebpf.Map `ebpf:"more_calls"`
 	NoStorm       *ebpf.Map `ebpf:"no_storm"`
 	Owners        *ebpf.Map `ebpf:"owners"`
 	Paces         *ebpf.Map `ebpf:"paces"`
@@ -620,6 +626,7 @@ func (m *TcptraceMaps) Close() error {
 		m.HalfClosed,
 		m.Listeners,
 		m.Moments,
+		m.MoreCalls,
 		m.NoStorm,
 		m.Owners,
 		m.Paces,
@@ -638,6 +645,7 @@ func (m *TcptraceMaps) Close() error {
 type TcptraceVariables struct {
 	Config          *ebpf.Variable `ebpf:"config"`
 	FlowsDropped    *ebpf.Variable `ebpf:"flows_dropped"`
+	HasMoreCalls    *ebpf.Variable `ebpf:"has_more_calls"`
 	MarksSockets    *ebpf.Variable `ebpf:"marks_sockets"`
 	ShedDrops       *ebpf.Variable `ebpf:"shed_drops"`
 	ShedRetransmits *ebpf.Variable `ebpf:"shed_retransmits"`

@@ -20,6 +20,8 @@ var rate = commandline.Int("rate", 3000, "connections a second for the benchmark
 
 var stacks = commandline.Bool("stacks", false, "keep the stacks of connect() and accept() in the benchmark of the hooks")
 
+var seesCalls = commandline.Bool("calls", false, "see connect() and accept() return in the benchmark of the hooks")
+
 // BenchmarkHooks churns through real connections at a fixed rate and reports
 // what the BPF programs cost: ns a connection in all, calls and ns of each by
 // name. Some 30 to 80 ns of each call are the measurement itself. Run it with
@@ -35,7 +37,7 @@ func BenchmarkHooks(b *testing.B) {
 		b.Fatal(err)
 	}
 	for b.Loop() {
-		s, err := Open(Options{Hooks: commandline.Lookup("hooks").Value.String(), NoSweep: true, Stacks: *stacks, ExactAccept: *stacks})
+		s, err := Open(Options{Hooks: commandline.Lookup("hooks").Value.String(), NoSweep: true, Stacks: *stacks, ExactAccept: *stacks, Errors: *seesCalls})
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -92,6 +92,10 @@ func loadHooks(k *kernel, set *hookSet, opts *Options) (*programs, error) {
 	if !opts.Stacks {
 		spec.Maps[bpf.TcptraceMapStacks].MaxEntries = 1
 	}
+	if !opts.Errors {
+		spec.Maps[bpf.TcptraceMapCalls].MaxEntries = 1
+		spec.Maps[bpf.TcptraceMapMoreCalls].MaxEntries = 1
+	}
 	if err := p.loadCollection(spec, k); err != nil {
 		return nil, err
 	}
