@@ -89,7 +89,7 @@ func (w *watch) runScreen(cmd *cobra.Command) error {
 	}
 	w.every, w.prompt = true, true
 	w.probe.Errors = w.failedCalls
-	options := screen.Options{}
+	options := screen.Options{Selective: len(selectedArgs(cmd)) > 0}
 	if settings, err := sysctl.NewReader(diagnose.Sysctls()); err == nil {
 		defer settings.Close()
 		options.Settings = settings

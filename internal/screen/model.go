@@ -33,6 +33,10 @@ type Trace interface {
 type Options struct {
 	Settings diagnose.Settings // nil: no sysctl is known
 	Clock    event.Clock
+
+	// Selective says that the trace selects connections: it may say nothing more of
+	// one that it has told of.
+	Selective bool
 }
 
 // A Model takes in changes and answers Queries with Views. One goroutine uses it.
@@ -397,9 +401,9 @@ func (m *Model) listenerAt(netns uint32, local netip.AddrPort) *group {
 	return nil
 }
 
-// recheck is how often entries are compared with what the tracker has. Where the
-// trace selects by process, a connection may pass to another process, and
-// nothing more is said of it.
+// recheck is how often entries are compared with what the tracker has, which wakes
+// all that sleep there. Where the trace selects by process, a connection may pass to
+// another process, and nothing more is said of it.
 const recheck = 10 * time.Second
 
 // Advance says that every change up to now has been handed over.
@@ -413,7 +417,7 @@ func (m *Model) Advance(now event.Time) {
 	if m.trace != nil {
 		m.pace.take(m.now, m.trace.Stats().Events)
 	}
-	if m.now.Sub(m.checked) >= recheck {
+	if m.options.Selective && m.now.Sub(m.checked) >= recheck {
 		m.checked = m.now
 		m.forgetStale()
 	}

@@ -254,6 +254,7 @@ func TestTop(t *testing.T) {
 // it is found to be gone all the same.
 func TestModel_ForgetsWhatIsNotSaid(t *testing.T) {
 	h := newHost(t, 80, 24)
+	h.model.options.Selective = true
 	x := story.NewSocket(5, "10.0.0.1:40000", "10.9.8.7:443")
 	h.tell(x.Connect(1*s, ms, story.Task(1, "x")))
 	h.at(2 * s)
