@@ -120,7 +120,7 @@ func (s *agentSettings) trace(ctx context.Context, a *agent.Agent, server *agent
 	})
 	options := s.probe
 	options.OnBatch = t.Batch
-	calm(&options, pollMetrics)
+	rest(&options)
 	if source, err = probe.Open(options); err != nil {
 		return &unableError{err}
 	}

@@ -103,7 +103,7 @@ func (l *live) advanced() *pflag.FlagSet {
 	hooksFlag(advanced, &l.probe)
 	btfFlag(advanced, &l.probe)
 	advanced.Var(size{&l.probe.RingBytes}, "ring-size", "`SIZE` of the buffer between kernel and tcptrace (default 8MiB); raise it if events are lost")
-	advanced.Var(period{to: &l.probe.Poll, min: time.Millisecond, max: 10 * time.Second}, "poll", "`TIME` between two readings of that buffer (default 50ms, up to 200ms while nothing happens; for watch's screen 100ms, for agent 200ms)")
+	advanced.Var(period{to: &l.probe.Poll, min: time.Millisecond, max: 10 * time.Second}, "poll", "`TIME` between two readings of that buffer (default 200ms; for watch's screen 100ms, for assert 50ms)")
 	return advanced
 }
 
@@ -156,16 +156,12 @@ func (l *live) run(cmd *cobra.Command, build newSink) (trace.Summary, error) {
 	return summary, err
 }
 
-// pollIdle is how long the source is left alone while nothing happens: as long as
-// nobody notices.
-const pollIdle = 200 * time.Millisecond
+// pollCalm is how long the source is left alone: as long as nobody notices.
+const pollCalm = 200 * time.Millisecond
 
 // pollPicture is how often it is read for a picture, which is made twice a second,
-// and on a key; pollMetrics for metrics, which are asked for every few seconds.
-const (
-	pollPicture = 100 * time.Millisecond
-	pollMetrics = pollIdle
-)
+// and on a key.
+const pollPicture = 100 * time.Millisecond
 
 // calm has the ring read so often, unless the user has said how often.
 func calm(o *probe.Options, every time.Duration) {
@@ -174,10 +170,11 @@ func calm(o *probe.Options, every time.Duration) {
 	}
 }
 
-// rest has the ring read less often while it is empty, likewise.
+// rest has the ring read as seldom as nobody notices, likewise. It is read before that
+// where it fills.
 func rest(o *probe.Options) {
 	if o.Poll == 0 {
-		o.PollIdle = pollIdle
+		o.PollCalm = pollCalm
 	}
 }
 

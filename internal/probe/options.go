@@ -25,9 +25,9 @@ type Options struct {
 	// Poll is the interval at which the ring is emptied. 0 means 50 ms.
 	Poll time.Duration
 
-	// PollIdle is what that interval grows to while the ring stays empty. 0 means
-	// that it does not grow.
-	PollIdle time.Duration
+	// PollCalm is the interval, if it is longer, while nothing asks to be looked at
+	// more often: see watch.
+	PollCalm time.Duration
 
 	// Hooks names the way in which timewait and request sockets are seen:
 	// HooksTimers or HooksFentry, which must then work; "" is the best that

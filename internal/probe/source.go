@@ -58,7 +58,7 @@ func Open(opts Options) (*Source, error) {
 	if opts.Poll == 0 {
 		opts.Poll = defaultPoll
 	}
-	opts.PollIdle = max(opts.Poll, opts.PollIdle)
+	opts.PollCalm = max(opts.Poll, opts.PollCalm)
 	k, err := examineKernel(opts.BTF)
 	if err != nil {
 		return nil, err
@@ -114,13 +114,11 @@ func (s *Source) start() error {
 func (s *Source) Run(ctx context.Context, handle event.Handler) error {
 	stop := context.AfterFunc(ctx, s.waiter.interrupt)
 	defer stop()
-	pause := s.opts.Poll
 	for ctx.Err() == nil {
 		s.sweeper.start(ctx, now())
 		if err := s.watch.look(now(), &s.ledger); err != nil {
 			return err
 		}
-		read := s.ring.at
 		more, err := s.poll(handle, false)
 		if err != nil {
 			return err
@@ -128,14 +126,16 @@ func (s *Source) Run(ctx context.Context, handle event.Handler) error {
 		if more {
 			continue
 		}
-		if pause = min(2*pause, s.opts.PollIdle); s.ring.at != read {
-			pause = s.opts.Poll
-		}
-		if err := s.waiter.wait(pause); err != nil {
+		if err := s.waiter.wait(s.pause()); err != nil {
 			return err
 		}
 	}
 	return s.finish(handle)
+}
+
+// pause returns how long the ring is left alone.
+func (s *Source) pause() time.Duration {
+	return max(s.opts.Poll, min(s.opts.PollCalm, s.watch.interval(now(), &s.ledger)))
 }
 
 // poll hands over what is in the ring, a batch at most, and says whether there
