@@ -29,11 +29,13 @@ type labeler struct {
 	resolver *proc.Resolver
 	cmdline  bool
 	byPID    map[uint32]labeled
+	last     labeled                      // the one of byPID that was asked for last: it often is again
 	labels   map[event.Label]*event.Label // each label once
 }
 
 type labeled struct {
 	label  *event.Label
+	pid    uint32
 	cgroup uint64
 	comm   [16]byte
 	at     event.Time // when it was looked for
@@ -56,8 +58,12 @@ func (l *labeler) Close() error { return l.resolver.Close() }
 // label says more of a process that was seen at a time; nil if nothing is known.
 // It allocates nothing for a process that was seen before.
 func (l *labeler) label(t *event.Task, at event.Time) *event.Label {
+	if l.last.is(t, at) {
+		return l.last.label
+	}
 	known, ok := l.byPID[t.PID]
-	if ok && known.comm == t.Comm && known.cgroup == t.Cgroup && at.Sub(known.at) < trusted {
+	if ok && known.is(t, at) {
+		l.last = known
 		return known.label
 	}
 	if !ok && len(l.byPID) >= maxLabels {
@@ -65,8 +71,14 @@ func (l *labeler) label(t *event.Task, at event.Time) *event.Label {
 		clear(l.labels) // those in use live on
 	}
 	found := l.find(t, at)
-	l.byPID[t.PID] = labeled{label: found, cgroup: t.Cgroup, comm: t.Comm, at: at}
+	l.last = labeled{label: found, pid: t.PID, cgroup: t.Cgroup, comm: t.Comm, at: at}
+	l.byPID[t.PID] = l.last
 	return found
+}
+
+// is reports whether l still holds for a process that was seen at a time.
+func (l *labeled) is(t *event.Task, at event.Time) bool {
+	return l.pid == t.PID && l.comm == t.Comm && l.cgroup == t.Cgroup && at.Sub(l.at) < trusted
 }
 
 func (l *labeler) find(t *event.Task, at event.Time) *event.Label {

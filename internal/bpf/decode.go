@@ -43,8 +43,6 @@ type Decoder struct {
 	// EndCause tells from a stack why a timewait socket in the given
 	// substate ended. It returns false where the socket did not end.
 	EndCause func(frames *Frames, substate tcp.State) (event.Cause, bool)
-
-	ended TcptraceTtTimewaitEnd // the last record of this kind
 }
 
 // kinds maps the kernel side's kinds to the domain's.
@@ -103,7 +101,7 @@ func Unsays(raw, end []byte) bool {
 	default:
 		return false
 	}
-	var now, then TcptraceTtHead
+	var now, then *TcptraceTtHead
 	return read(raw, &now) && read(end, &then) && now.TimeNs == then.TimeNs && now.Netns == then.Netns && now.Cookie == then.Cookie &&
 		now.Local == then.Local && now.LocalPort == then.LocalPort &&
 		now.Remote == then.Remote && now.RemotePort == then.RemotePort
@@ -112,7 +110,7 @@ func Unsays(raw, end []byte) bool {
 // DecodeTotals overwrites ev with the first event of such a record. It returns an
 // error for bytes that the kernel side does not write.
 func (d *Decoder) DecodeTotals(raw []byte, ev *event.Event) error {
-	var body TcptraceTtTotals
+	var body *TcptraceTtTotals
 	if !read(raw, &body) {
 		return fmt.Errorf("%v record of %d bytes is too short", event.Totals, len(raw))
 	}
@@ -121,7 +119,7 @@ func (d *Decoder) DecodeTotals(raw []byte, ev *event.Event) error {
 		return err
 	}
 	ev.Err, ev.WithoutRequest = 0, false
-	ev.Counters = counters(&body)
+	ev.Counters = counters(body)
 	return nil
 }
 
@@ -129,15 +127,15 @@ func (d *Decoder) DecodeTotals(raw []byte, ev *event.Event) error {
 // It returns ErrSkip for a record that is none, and another error, naming what
 // is wrong, for bytes that the kernel side does not write.
 func (d *Decoder) Decode(raw []byte, ev *event.Event) error {
-	var head TcptraceTtHead
+	var head *TcptraceTtHead
 	if !read(raw, &head) {
 		return fmt.Errorf("record of %d bytes is shorter than its head", len(raw))
 	}
 	*ev = event.Event{Kind: EventKind(int(head.Kind))}
-	if err := decodeHead(&head, ev); err != nil {
+	if err := decodeHead(head, ev); err != nil {
 		return err
 	}
-	return d.decodeBody(raw, &head, ev)
+	return d.decodeBody(raw, head, ev)
 }
 
 func decodeHead(head *TcptraceTtHead, ev *event.Event) error {
@@ -192,59 +190,59 @@ func (d *Decoder) decodeBody(raw []byte, head *TcptraceTtHead, ev *event.Event) 
 	case event.RetransmitSynAck:
 		ev.Retransmission.Timeout = has(head, TcptraceTtFlagTT_F_TIMEOUT)
 	case event.TimeWaitBegin:
-		var body TcptraceTtTimewaitBegin
+		var body *TcptraceTtTimewaitBegin
 		if ok = read(raw, &body); ok {
 			ev.Left = time.Duration(uint64(body.LeftJiffies) * uint64(time.Second) / d.HZ)
 		}
 	case event.RequestEnd:
 		ev.Cause = requestCause(TcptraceTtCause(head.Cause))
-		var body TcptraceTtRequestEnd
+		var body *TcptraceTtRequestEnd
 		if ok = read(raw, &body); ok {
 			ev.ISNs = isns(&body.Isn, ev)
-			d.requestEnd(&body, ev)
+			d.requestEnd(body, ev)
 		}
 	case event.TimeWaitEnd:
 		return d.timeWaitEnd(raw, head, ev)
 	case event.Retransmit, event.Congestion:
-		var body TcptraceTtRetransmit
+		var body *TcptraceTtRetransmit
 		if ok = read(raw, &body); ok {
-			ev.Retransmission = d.retransmission(&body)
+			ev.Retransmission = d.retransmission(body)
 		}
 	case event.ResetSent, event.ResetReceived:
-		var body TcptraceTtReset
+		var body *TcptraceTtReset
 		if ok = read(raw, &body); ok {
 			ev.Reason = nameOf(d.ResetReasons, uint32(body.Reason))
-			ev.Reset = resetFacts(&body)
+			ev.Reset = resetFacts(body)
 			if has(head, TcptraceTtFlagTT_F_PROCESS) {
 				ev.Task = task(&body.Task)
 			}
 		}
 	case event.Dropped:
-		var body TcptraceTtDrop
+		var body *TcptraceTtDrop
 		if ok = read(raw, &body); ok {
 			ev.Reason = nameOf(d.DropReasons, uint32(body.Reason))
-			ev.Packet, ev.Count = d.packet(&body), body.Count
+			ev.Packet, ev.Count = d.packet(body), body.Count
 		}
 	case event.QueueFull:
-		var body TcptraceTtQueue
+		var body *TcptraceTtQueue
 		if ok = read(raw, &body); ok {
 			ev.Queue = event.Queue{SYN: body.Syn != 0, Length: body.Length, Limit: body.Limit}
 			ev.Count = body.Count
 		}
 	case event.Failed:
-		var body TcptraceTtFailed
+		var body *TcptraceTtFailed
 		if ok = read(raw, &body); ok {
 			ev.Task, ev.Op, ev.Count = task(&body.Task), ops[body.Op%uint8(len(ops))], body.Count
 		}
 	case event.RetransmitMore, event.ResetMore:
-		var body TcptraceTtStormTold
+		var body *TcptraceTtStormTold
 		if ok = read(raw, &body); ok {
-			d.storm(&body, ev)
+			d.storm(body, ev)
 		}
 	case event.Totals:
-		var body TcptraceTtTotals
+		var body *TcptraceTtTotals
 		if ok = read(raw, &body); ok {
-			ev.Counters = counters(&body)
+			ev.Counters = counters(body)
 		}
 	}
 	if !ok {
@@ -266,13 +264,13 @@ func (d *Decoder) transition(raw []byte, head *TcptraceTtHead, ev *event.Event) 
 	switch {
 	case !has(head, TcptraceTtFlagTT_F_PROCESS):
 	case TcptraceTtKind(head.Kind) == TcptraceTtKindTT_CLOSED:
-		var body TcptraceTtClosed
+		var body *TcptraceTtClosed
 		if !read(raw, &body) {
 			return false
 		}
 		ev.Task = task(&body.Task)
 	default:
-		var body TcptraceTtTransition
+		var body *TcptraceTtTransition
 		if !read(raw, &body) {
 			return false
 		}
@@ -289,7 +287,7 @@ func (d *Decoder) transition(raw []byte, head *TcptraceTtHead, ev *event.Event) 
 	if !endsHandshake(ev) {
 		return true
 	}
-	var handshake TcptraceTtHandshake
+	var handshake *TcptraceTtHandshake
 	if !read(raw, &handshake) {
 		return false
 	}
@@ -346,10 +344,11 @@ func (d *Decoder) timeWaitEnd(raw []byte, head *TcptraceTtHead, ev *event.Event)
 		ev.Cause = event.CauseNetnsExit
 		return nil
 	}
-	if !read(raw, &d.ended) {
+	var body *TcptraceTtTimewaitEnd
+	if !read(raw, &body) {
 		return tooShort(raw, ev)
 	}
-	cause, ended := d.EndCause(&d.ended.Frames, ev.Old)
+	cause, ended := d.EndCause(&body.Frames, ev.Old)
 	if !ended {
 		return ErrSkip
 	}
@@ -465,13 +464,13 @@ func task(t *TcptraceTtTask) event.Task {
 	return event.Task{PID: t.Pid, UID: t.Uid, Cgroup: t.Cgroup, Comm: t.Comm}
 }
 
-// read copies the first bytes of raw into the record out and reports whether
-// there were enough of them.
-func read[T any](raw []byte, out *T) bool {
-	size := int(unsafe.Sizeof(*out))
-	if len(raw) < size {
+// read points out at the record that raw begins with, in place, and reports whether raw
+// is long enough for it.
+func read[T any](raw []byte, out **T) bool {
+	var record T
+	if len(raw) < int(unsafe.Sizeof(record)) {
 		return false
 	}
-	copy(unsafe.Slice((*byte)(unsafe.Pointer(out)), size), raw)
+	*out = (*T)(unsafe.Pointer(unsafe.SliceData(raw)))
 	return true
 }

@@ -61,7 +61,7 @@ func compareNaps(t *testing.T, events []event.Event) (slept int) {
 		if !slices.Equal(got, want) {
 			t.Fatalf("event %d, %v: got\n%q\nwant\n%q", i, events[i].Kind, got, want)
 		}
-		slept += napping.index.live + 3 - len(napping.index.awake)
+		slept += napping.index.live + 3 - napping.index.wakeful()
 	}
 	want, got = want[:0], got[:0]
 	for c := range plain.Open {
@@ -79,8 +79,8 @@ func compareNaps(t *testing.T, events []event.Event) (slept int) {
 	if plain.Stats() != napping.Stats() {
 		t.Fatalf("got %+v, want %+v", napping.Stats(), plain.Stats())
 	}
-	if n := len(napping.index.people.numbers); n != 0 || len(napping.index.awake) != 0 {
-		t.Fatalf("%d people are remembered, and %d records", n, len(napping.index.awake))
+	if n := len(napping.index.people.numbers); n != 0 || napping.index.wakeful() != 0 {
+		t.Fatalf("%d people are remembered, and %d records", n, napping.index.wakeful())
 	}
 	return max(slept, 0)
 }

@@ -23,7 +23,8 @@ type seating struct {
 
 	recent recents
 
-	awake      []*record // in no order
+	awake      []*record // in no order; nil: nobody
+	vacant     []int32   // places in awake
 	hand       int       // in awake: how far doze has looked
 	awakeLimit int
 
@@ -32,7 +33,10 @@ type seating struct {
 }
 
 // crowdAwake reports whether more records are awake than need to be.
-func (x *index) crowdAwake() bool { return x.reuse && len(x.awake) > x.awakeLimit+len(x.ended) }
+func (x *index) crowdAwake() bool { return x.reuse && x.wakeful() > x.awakeLimit+len(x.ended) }
+
+// wakeful returns how many records are awake.
+func (x *seating) wakeful() int { return len(x.awake) - len(x.vacant) }
 
 // seat returns an empty record with a seat of its own.
 func (x *index) seat() *record {
@@ -81,8 +85,15 @@ func (x *seating) take() *record {
 
 // rouse enters r, of the seat s, among those awake.
 func (x *seating) rouse(s *seat, r *record) {
-	x.awake = append(x.awake, r)
-	r.place, r.fresh = int32(len(x.awake)-1), true
+	if last := len(x.vacant) - 1; last >= 0 {
+		r.place = x.vacant[last]
+		x.vacant = x.vacant[:last]
+		x.awake[r.place] = r
+	} else {
+		r.place = int32(len(x.awake))
+		x.awake = append(x.awake, r)
+	}
+	r.fresh = true
 	s.place = r.place + 1
 }
 
@@ -106,12 +117,8 @@ func (x *index) record(number uint32) *record {
 // allowed at all.
 func (x *seating) settle(r *record) {
 	x.recent.forget(r)
-	last := x.awake[len(x.awake)-1]
-	x.awake[r.place] = last
-	last.place = r.place
-	x.seats.at(last.Number).place = last.place + 1
-	x.awake[len(x.awake)-1] = nil
-	x.awake = x.awake[:len(x.awake)-1]
+	x.awake[r.place] = nil
+	x.vacant = append(x.vacant, r.place)
 	x.seats.at(r.Number).place = 0
 	if x.reuse {
 		x.spare = append(x.spare, r)
@@ -131,9 +138,13 @@ func (x *index) doze() {
 			x.hand = 0
 		}
 		r := x.awake[x.hand]
+		if r == nil {
+			x.hand++
+			continue
+		}
 		if !r.fresh && r.restful() {
 			x.pack(r, &x.seats.at(r.Number).nap)
-			x.settle(r) // another is in its place now
+			x.settle(r)
 			return
 		}
 		r.fresh = false
