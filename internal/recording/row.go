@@ -65,7 +65,7 @@ func (b *block) place(ev *event.Event) (how uint32, at int) {
 		return addressNone, 0
 	}
 	if ev.ID.Cookie != 0 {
-		if n, ok := b.socketNumbers[ev.ID]; ok {
+		if n, ok := b.socketNumbers.of(&ev.ID, ev.ID.Cookie); ok {
 			switch known := &b.sockets[n]; {
 			case known.remote != ev.Remote:
 				return addressBoth, int(n)
@@ -175,7 +175,7 @@ func (b *block) newCookie(ev *event.Event) {
 // keep makes the event's a socket of the block.
 func (b *block) keep(ev *event.Event) {
 	if b.writing && ev.ID.Cookie != 0 {
-		b.socketNumbers[ev.ID] = uint32(len(b.sockets))
+		b.socketNumbers.add(&ev.ID, ev.ID.Cookie, uint32(len(b.sockets)))
 	}
 	b.current = len(b.sockets)
 	b.sockets = append(b.sockets, socket{id: ev.ID, local: ev.Local, remote: ev.Remote})

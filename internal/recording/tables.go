@@ -13,12 +13,13 @@ type block struct {
 	coder
 	rows int
 
-	shapeNumbers  map[shape]uint32
 	stringNumbers map[string]uint32
 	addrNumbers   map[netip.Addr]uint32
-	taskNumbers   map[event.Task]uint32
 	labelNumbers  map[*event.Label]uint32
-	socketNumbers map[event.ID]uint32
+
+	shapeNumbers  numbers[shape]
+	taskNumbers   numbers[event.Task]
+	socketNumbers numbers[event.ID]
 
 	shapes  []shape
 	strings []string
@@ -63,17 +64,16 @@ func (b *block) reset() {
 }
 
 func (b *block) resetWriting() {
-	if b.shapeNumbers == nil {
-		b.shapeNumbers, b.stringNumbers = map[shape]uint32{}, map[string]uint32{}
-		b.addrNumbers, b.taskNumbers = map[netip.Addr]uint32{}, map[event.Task]uint32{}
-		b.labelNumbers, b.socketNumbers = map[*event.Label]uint32{}, map[event.ID]uint32{}
+	if b.stringNumbers == nil {
+		b.stringNumbers, b.addrNumbers = map[string]uint32{}, map[netip.Addr]uint32{}
+		b.labelNumbers = map[*event.Label]uint32{}
 	}
-	clear(b.shapeNumbers)
+	b.shapeNumbers.clear()
+	b.taskNumbers.clear()
+	b.socketNumbers.clear()
 	clear(b.stringNumbers)
 	clear(b.addrNumbers)
-	clear(b.taskNumbers)
 	clear(b.labelNumbers)
-	clear(b.socketNumbers)
 	for i := range b.data {
 		b.data[i] = b.data[i][:0]
 	}
@@ -175,12 +175,13 @@ func (b *block) newAddress() netip.Addr {
 // task codes a process, which may be none.
 func (b *block) task(t *event.Task) {
 	if b.writing {
-		n, ok := b.taskNumbers[*t]
+		place := uint64(t.PID)
+		n, ok := b.taskNumbers.of(t, place)
 		if ok {
 			b.put(colTask, uint64(n)+1)
 			return
 		}
-		b.taskNumbers[*t] = uint32(len(b.taskNumbers))
+		b.taskNumbers.add(t, place, uint32(len(b.taskNumbers.all)))
 		b.put(colTask, 0)
 		b.newTask(t)
 		return
