@@ -15,11 +15,51 @@ static __always_inline bool in_process_context(const struct sock *sk)
 	return BPF_CORE_READ(sk, sk_lock.owned) == 1;
 }
 
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+// What the helpers below read.
+struct kernfs_node___actor {
+	__u64 id;
+};
+
+struct cgroup___actor {
+	struct kernfs_node___actor *kn;
+};
+
+struct css_set___actor {
+	struct cgroup___actor *dfl_cgrp;
+};
+
+struct kuid___actor {
+	__u32 val;
+};
+
+struct cred___actor {
+	struct kuid___actor uid;
+};
+
+struct task_struct___actor {
+	__u32 tgid;
+	const struct cred___actor *cred;
+	struct css_set___actor *cgroups;
+};
+
+#pragma clang attribute pop
+
 static __always_inline void read_task(struct tt_task *task)
 {
-	task->pid = bpf_get_current_pid_tgid() >> 32;
-	task->uid = (__u32)bpf_get_current_uid_gid();
-	task->cgroup = bpf_get_current_cgroup_id();
+	const struct task_struct___actor *current;
+
+	if (config.has_cast) {
+		current = cast(struct task_struct___actor, (void *)bpf_get_current_task());
+		task->pid = current->tgid;
+		task->uid = current->cred->uid.val;
+		task->cgroup = current->cgroups->dfl_cgrp->kn->id;
+	} else {
+		task->pid = bpf_get_current_pid_tgid() >> 32;
+		task->uid = (__u32)bpf_get_current_uid_gid();
+		task->cgroup = bpf_get_current_cgroup_id();
+	}
 	bpf_get_current_comm(task->comm, sizeof(task->comm));
 }
 
