@@ -69,7 +69,7 @@ struct tt_config {
 	__u8 untyped;		 // the programs are at raw tracepoints: see peek()
 	__u8 saves_stacks;	 // of the calls that open connections
 	__u8 has_cast;		 // bpf_rdonly_cast()
-	__u8 has_irq_save;	 // bpf_local_irq_save()
+	__u8 pad[1];
 };
 
 const volatile struct tt_config config;

@@ -22,10 +22,6 @@ static __noinline __u64 read_scalar(const void *from, __u32 size)
 						    sizeof((p)->field)) :                 \
 			  (p)->field)
 
-// Of Linux 6.14.
-extern void bpf_local_irq_save(unsigned long *flags) __ksym __weak;
-extern void bpf_local_irq_restore(unsigned long *flags) __ksym __weak;
-
 // Of Linux 6.2: lets what is at an address be read in place. It costs nothing.
 extern void *bpf_rdonly_cast(const void *at, __u32 type) __ksym __weak;
 

@@ -314,26 +314,20 @@ static __always_inline int state_changed(const struct sock *sk, int old, int new
 
 // The kernel does not run a program on a CPU where it is running already
 // (bpf_trace_run): not for the hundreds of packets, say, that an interrupt of
-// it lets in. So nothing may interrupt it but in the few instructions before that
-// is said or, on kernels before 6.14, those have a program of their own, which no
-// packet can interrupt but in the few that find out whose turn it is.
+// it lets in. So those have a program of their own, which no packet can interrupt
+// but in the few instructions that find out whose turn it is. (To keep interrupts
+// off meanwhile, as programs can from 6.14 on, is of no use: those that came are
+// let in by bpf_local_irq_restore(), which is in the program still.)
 static __always_inline int changed_by_call(void *ctx, const struct sock *sk, int old, int new)
 {
 	struct tt_tally *tally;
-	unsigned long irq;
 
 	if (peek(sk, sk_lock.owned) != 1)
-		return config.has_irq_save ? state_changed(sk, old, new, false) : 0;
-	if (config.has_irq_save) {
-		bpf_local_irq_save(&irq);
-		state_changed(sk, old, new, true);
-		bpf_local_irq_restore(&irq);
-	} else {
-		tally = this_tally();
-		if (tally)
-			tally->by_call++; // plain: on a CPU no other call comes between
-		state_changed(sk, old, new, true);
-	}
+		return 0;
+	tally = this_tally();
+	if (tally)
+		tally->by_call++; // plain: on a CPU no other call comes between
+	state_changed(sk, old, new, true);
 	if (new == TCP_SYN_SENT) // its cookie is made
 		save_stack(ctx, peek(sk, __sk_common.skc_cookie.counter), TT_OP_CONNECT);
 	return 0;

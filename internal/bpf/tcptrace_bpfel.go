@@ -87,7 +87,7 @@ type TcptraceTtConfig struct {
 	Untyped              uint8
 	SavesStacks          uint8
 	HasCast              uint8
-	HasIrqSave           uint8
+	Pad                  [1]uint8
 }
 
 type TcptraceTtCounts struct {

@@ -27,7 +27,6 @@ func (k *kernel) config(set *hookSet, opts *Options) bpf.TcptraceTtConfig {
 		SavesStacks:      flag(opts.Stacks),
 		Untyped:          flag(k.untyped != nil),
 		HasCast:          flag(k.cast),
-		HasIrqSave:       flag(k.irqSave),
 		DropReasons:      toldDrops(k.dropReasons),
 	}
 	c.ReasonListenOverflow = number(k.dropReasons, "TCP_LISTEN_OVERFLOW")

@@ -74,7 +74,7 @@ func timers() hookSet {
 		name:   HooksTimers,
 		usable: withTimers,
 		hooks: func(k *kernel) []hook {
-			return slices.Concat(cookieHooks(k), []hook{requestCookieHook()}, timerHooks(), []hook{listenerHook(), stormHook(), freeHook(k, orphanFinWait2)}, socketHooks(k))
+			return slices.Concat(cookieHooks(k), []hook{requestCookieHook()}, timerHooks(), []hook{listenerHook(), stormHook(), freeHook(k, orphanFinWait2)}, socketHooks())
 		},
 		configure: func(k *kernel, c *bpf.TcptraceTtConfig) {
 			known, err := k.timerHandlers()
@@ -117,7 +117,7 @@ func cookieHooks(k *kernel) []hook {
 }
 
 // socketHooks are the tracepoints that are given a socket.
-func socketHooks(k *kernel) []hook {
+func socketHooks() []hook {
 	hooks := []hook{
 		{program: bpf.TcptraceProgTtRead, where: "tp_btf/tcp_rcv_space_adjust", serves: []string{acceptOwner}, usable: withStorage},
 		{program: bpf.TcptraceProgTtRetrans, where: "tp_btf/tcp_retransmit_skb", tells: event.Retransmit, serves: []string{retransmits}},
@@ -125,13 +125,9 @@ func socketHooks(k *kernel) []hook {
 		{program: bpf.TcptraceProgTtCongState, where: "tp_btf/tcp_cong_state_set", tells: event.Congestion, serves: []string{congestion}, usable: withTracepoint("tcp_cong_state_set")},
 		{program: bpf.TcptraceProgTtSendReset, where: "tp_btf/tcp_send_reset", tells: event.ResetSent, serves: []string{resetsSent}},
 		{program: bpf.TcptraceProgTtRecvReset, where: "tp_btf/tcp_receive_reset", tells: event.ResetReceived, serves: []string{resetsReceived}},
-		{program: bpf.TcptraceProgTtSetState, where: "tp_btf/inet_sock_set_state", tells: event.State, serves: []string{transitions, newCookie}, needed: true},
-	}
-	if last := &hooks[len(hooks)-1]; !k.irqSave {
-		second := *last
-		second.program = bpf.TcptraceProgTtSetStateBh
-		last.tells = 0 // what it does not tell is counted by the second
-		hooks = append(hooks, second)
+		// What this one does not tell is counted by the next.
+		{program: bpf.TcptraceProgTtSetState, where: "tp_btf/inet_sock_set_state", serves: []string{transitions, newCookie}, needed: true},
+		{program: bpf.TcptraceProgTtSetStateBh, where: "tp_btf/inet_sock_set_state", tells: event.State, serves: []string{transitions, newCookie}, needed: true},
 	}
 	for i := range hooks {
 		hooks[i].attach = attachTracing

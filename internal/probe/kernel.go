@@ -30,7 +30,6 @@ type kernel struct {
 	resetReason   bool  // tcp_send_reset says why
 	socketStorage bool  // tracing programs may mark a socket
 	cast          bool  // programs may say what is at an address
-	irqSave       bool  // programs may keep interrupts off
 	dropReason    bool  // kfree_skb says why
 	freedReceiver bool  // and names the socket that the packet met
 	acceptArgs    uint8 // of inet_csk_accept
@@ -52,7 +51,6 @@ func examineKernel(file string) (*kernel, error) {
 	k.cookieHelper = untyped == nil && k.hasFunction("bpf_get_socket_ptr_cookie")
 	k.socketStorage = untyped == nil && k.hasFunction("bpf_sk_storage_get_tracing")
 	k.cast = untyped == nil && k.hasFunction("bpf_rdonly_cast")
-	k.irqSave = untyped == nil && k.hasFunction("bpf_local_irq_save")
 	k.retransmitErr = k.tracepointArgs("tcp_retransmit_skb") >= 3
 	k.resetReason = k.tracepointArgs("tcp_send_reset") >= 3
 	k.dropReason = k.tracepointArgs("kfree_skb") >= 3

@@ -27,7 +27,7 @@ func trampolines() hookSet {
 			if !k.cookieHelper {
 				hooks = append(hooks, requestCookieHook())
 			}
-			return slices.Concat(hooks, trampolineHooks(), []hook{listenerHook(), stormHook(), freeHook(k)}, socketHooks(k))
+			return slices.Concat(hooks, trampolineHooks(), []hook{listenerHook(), stormHook(), freeHook(k)}, socketHooks())
 		},
 		configure: func(k *kernel, c *bpf.TcptraceTtConfig) {
 			c.SeesFin = 1
