@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -14,7 +15,7 @@ import (
 // A clock has the kernel time BPF programs, and measures what that itself takes:
 // by a program that does nothing, called whenever a timer is started.
 type clock struct {
-	stats   interface{ Close() error }
+	stats   io.Closer
 	nothing *ebpf.Program
 	at      link.Link
 	read    ebpf.ProgramStats // as it was read last
