@@ -26,7 +26,7 @@ struct tt_config {
 	// distances from it. 0: there is nobody who could name them.
 	__u64 frame_base;
 
-	// A record that finds more than this in the ring wakes the reader.
+	// A record that finds more than this in its ring wakes the reader.
 	__u64 wake_bytes;
 
 	// The reasons for which a dropped packet is told, a bit each.
@@ -69,7 +69,7 @@ struct tt_config {
 	__u8 untyped;		 // the programs are at raw tracepoints: see peek()
 	__u8 saves_stacks;	 // of the calls that open connections
 	__u8 has_cast;		 // bpf_rdonly_cast()
-	__u8 pad[1];
+	__u8 has_rings;		 // more than one: each CPU has its own, see this_ring()
 };
 
 const volatile struct tt_config config;

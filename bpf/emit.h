@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0
 //
-// Into the ring, with every record accounted for.
+// Into the ring, or the CPU's among several, with every record accounted for.
 #pragma once
 
 #include "config.h"
@@ -39,6 +39,19 @@ static __always_inline void count_untold(void)
 		add_one(&tally->counted);
 }
 
+// The ring of this CPU, on which a program stays from its begin to its end.
+static __always_inline void *this_ring(void)
+{
+	void *ring;
+	__u32 cpu;
+
+	if (!config.has_rings)
+		return &events;
+	cpu = bpf_get_smp_processor_id();
+	ring = bpf_map_lookup_elem(&rings, &cpu);
+	return ring ?: &events; // each has one, but the verifier does not know
+}
+
 // Returns room for a record of size bytes whose head is a copy of head, or
 // NULL where the ring has none, which is counted. The rest of the record is
 // not zeroed: the caller writes every member.
@@ -50,7 +63,7 @@ static __always_inline void *reserve(const struct tt_head *head, __u64 size)
 	if (!tally)
 		return NULL;
 	add_one(&tally->sent[head->kind & (TT_NUM_KINDS - 1)]);
-	room = bpf_ringbuf_reserve(&events, size, 0);
+	room = bpf_ringbuf_reserve(this_ring(), size, 0);
 	if (!room) {
 		add_one(&tally->lost[head->kind & (TT_NUM_KINDS - 1)]);
 		return NULL;
@@ -65,7 +78,7 @@ static __always_inline void submit(void *record)
 {
 	__u64 flags = BPF_RB_NO_WAKEUP;
 
-	if (bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > config.wake_bytes)
+	if (bpf_ringbuf_query(this_ring(), BPF_RB_AVAIL_DATA) > config.wake_bytes)
 		flags = BPF_RB_FORCE_WAKEUP;
 	bpf_ringbuf_submit(record, flags);
 }

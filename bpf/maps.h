@@ -10,6 +10,20 @@ struct {
 	__uint(max_entries, 8 << 20);
 } events SEC(".maps");
 
+// Where there are several rings, as config.has_rings says: each CPU's, of which events
+// is the first one. Filled by user space before the programs are attached, and not
+// changed any more.
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__array(
+		values, struct {
+			__uint(type, BPF_MAP_TYPE_RINGBUF);
+			__uint(max_entries, 8 << 20);
+		});
+} rings SEC(".maps");
+
 // One tally for each CPU, sized by user space. Written by emit.h; user space has
 // it in its memory and reads it at every poll.
 struct {

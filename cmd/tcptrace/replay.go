@@ -32,6 +32,7 @@ var liveOnly = []struct{ flag, why string }{
 	{"no-sweep", "says how to trace"},
 	{"hooks", "says how to trace"},
 	{"ring-size", "says how to trace"},
+	{"rings", "says how to trace"},
 	{"poll", "says how to trace"},
 	{"btf", "says how to trace"},
 	{"stacks", "looks at the running processes"},

@@ -87,7 +87,7 @@ type TcptraceTtConfig struct {
 	Untyped              uint8
 	SavesStacks          uint8
 	HasCast              uint8
-	Pad                  [1]uint8
+	HasRings             uint8
 }
 
 type TcptraceTtCounts struct {
@@ -413,6 +413,7 @@ const (
 	TcptraceMapNoStorm         = "no_storm"
 	TcptraceMapOwners          = "owners"
 	TcptraceMapPaces           = "paces"
+	TcptraceMapRings           = "rings"
 	TcptraceMapStackRoom       = "stack_room"
 	TcptraceMapStacks          = "stacks"
 	TcptraceMapStorms          = "storms"
@@ -559,6 +560,7 @@ type TcptraceMapSpecs struct {
 	NoStorm       *ebpf.MapSpec `ebpf:"no_storm"`
 	Owners        *ebpf.MapSpec `ebpf:"owners"`
 	Paces         *ebpf.MapSpec `ebpf:"paces"`
+	Rings         *ebpf.MapSpec `ebpf:"rings"`
 	StackRoom     *ebpf.MapSpec `ebpf:"stack_room"`
 	Stacks        *ebpf.MapSpec `ebpf:"stacks"`
 	Storms        *ebpf.MapSpec `ebpf:"storms"`
@@ -611,6 +613,7 @@ type TcptraceMaps struct {
 	NoStorm       *ebpf.Map `ebpf:"no_storm"`
 	Owners        *ebpf.Map `ebpf:"owners"`
 	Paces         *ebpf.Map `ebpf:"paces"`
+	Rings         *ebpf.Map `ebpf:"rings"`
 	StackRoom     *ebpf.Map `ebpf:"stack_room"`
 	Stacks        *ebpf.Map `ebpf:"stacks"`
 	Storms        *ebpf.Map `ebpf:"storms"`
@@ -630,6 +633,7 @@ func (m *TcptraceMaps) Close() error {
 		m.NoStorm,
 		m.Owners,
 		m.Paces,
+		m.Rings,
 		m.StackRoom,
 		m.Stacks,
 		m.Storms,

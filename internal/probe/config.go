@@ -10,10 +10,10 @@ import (
 	"github.com/tcptrace/tcptrace/internal/filter"
 )
 
-// kernelConfig is what the programs are told before they are loaded.
+// config is what the programs are told before they are loaded, but for the rings:
+// see sharing.
 func (k *kernel) config(set *hookSet, opts *Options) bpf.TcptraceTtConfig {
 	c := bpf.TcptraceTtConfig{
-		WakeBytes:        uint64(opts.RingBytes) / wakeShare,
 		HasCookieHelper:  flag(k.cookieHelper),
 		HasRetransmitErr: flag(k.retransmitErr),
 		HasResetReason:   flag(k.resetReason),

@@ -22,6 +22,8 @@ var stacks = commandline.Bool("stacks", false, "keep the stacks of connect() and
 
 var seesCalls = commandline.Bool("calls", false, "see connect() and accept() return in the benchmark of the hooks")
 
+var ringCount = commandline.Int("rings", 0, "ring buffers in the benchmark of the hooks; 0 is by the number of processors")
+
 // BenchmarkHooks churns through real connections at a fixed rate and reports
 // what the BPF programs cost: ns a connection in all, calls and ns of each by
 // name. Some 30 to 80 ns of each call are the measurement itself. Run it with
@@ -37,7 +39,7 @@ func BenchmarkHooks(b *testing.B) {
 		b.Fatal(err)
 	}
 	for b.Loop() {
-		s, err := Open(Options{Hooks: commandline.Lookup("hooks").Value.String(), NoSweep: true, Stacks: *stacks, ExactAccept: *stacks, Errors: *seesCalls})
+		s, err := Open(Options{Hooks: commandline.Lookup("hooks").Value.String(), NoSweep: true, Stacks: *stacks, ExactAccept: *stacks, Errors: *seesCalls, Rings: *ringCount})
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -461,17 +462,7 @@ func TestLive_Causes_BesideOtherTracers(t *testing.T) {
 // A ring too small for a flood loses events; each of them is counted.
 func TestLive_TinyRing_ReceivedAndLostAreWhatWasSent(t *testing.T) {
 	families(t, func(t *testing.T, params lab.Params) {
-		params.Rate = 0
-		params.Duration = time.Second
-		_, seen := watch(t, "churn", params, probe.Options{
-			RingBytes: os.Getpagesize(), Poll: 200 * time.Millisecond, Filter: filter.Filter{},
-		})
-		if seen.lost == 0 {
-			t.Fatal("nothing was lost: the test shows nothing")
-		}
-		if seen.received+seen.lost != seen.sent {
-			t.Errorf("%d received + %d lost, %d sent", seen.received, seen.lost, seen.sent)
-		}
+		seen := floodTiny(t, params, 1)
 		client, server := paths(t, "churn")
 		const listener = "CLOSE LISTEN CLOSE" // all of what is lost may be at the end
 		for _, l := range seen.lives {
@@ -481,4 +472,32 @@ func TestLive_TinyRing_ReceivedAndLostAreWhatWasSent(t *testing.T) {
 			}
 		}
 	})
+}
+
+// So do several, and each goes on when it has been read.
+func TestLive_TinyRings_ReceivedAndLostAreWhatWasSent(t *testing.T) {
+	if runtime.NumCPU() < 2 {
+		t.Skip("each ring needs a processor")
+	}
+	seen := floodTiny(t, lab.Params{}, 2)
+	const least = 64 + 8 // bytes of a record
+	if once := uint64(2 * os.Getpagesize() / least); seen.received < 10*once {
+		t.Errorf("%d events received: the rings hold %d", seen.received, once)
+	}
+}
+
+// floodTiny has a flood meet rings of a page each.
+func floodTiny(t *testing.T, params lab.Params, rings int) *sighting {
+	t.Helper()
+	params.Duration = time.Second
+	_, seen := watch(t, "churn", params, probe.Options{
+		Rings: rings, RingBytes: rings * os.Getpagesize(), Poll: 200 * time.Millisecond, Filter: filter.Filter{},
+	})
+	if seen.lost == 0 {
+		t.Fatal("nothing was lost: the test shows nothing")
+	}
+	if seen.received+seen.lost != seen.sent {
+		t.Errorf("%d received + %d lost, %d sent", seen.received, seen.lost, seen.sent)
+	}
+	return seen
 }

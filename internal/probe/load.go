@@ -77,10 +77,9 @@ func loadHooks(k *kernel, set *hookSet, opts *Options) (*programs, error) {
 	if err := p.choose(spec, k); err != nil {
 		return nil, err
 	}
-	if err := spec.Variables[bpf.TcptraceVarConfig].Set(k.config(set, opts)); err != nil {
-		return nil, fmt.Errorf("set the BPF programs' configuration: %w", err)
+	if err := setRings(spec, opts, k.config(set, opts)); err != nil {
+		return nil, err
 	}
-	spec.Maps[bpf.TcptraceMapEvents].MaxEntries = uint32(opts.RingBytes)
 	cpus, err := ebpf.PossibleCPU()
 	if err != nil {
 		return nil, fmt.Errorf("count the processors: %w", err)

@@ -19,8 +19,13 @@ type Options struct {
 	Filter filter.Filter
 
 	// RingBytes is the size of the ring buffer, a power of two times the page
-	// size. 0 means 8 MiB.
+	// size. 0 means 8 MiB. Several rings divide it among them.
 	RingBytes int
+
+	// Rings is how many ring buffers there are, each for a group of processors, so
+	// no more than there are of them. 0 means by the number of processors: see
+	// ringsFor.
+	Rings int
 
 	// Poll is the interval at which the ring is emptied. 0 means 50 ms.
 	Poll time.Duration

@@ -32,7 +32,6 @@ type order struct {
 	facts  []fact
 	copies []byte     // that facts refer to
 	spare  []byte     // takes the place of copies
-	newest event.Time // of those from the ring: what is still in it is later
 	last   event.Time // the latest of all
 	turn   int        // the place of the fact that is being handed over
 	sorted bool
@@ -41,11 +40,10 @@ type order struct {
 
 // add takes a record of the ring, with its time.
 func (o *order) add(at event.Time, raw []byte) {
-	o.newest = max(o.newest, at)
 	o.take(fact{at: at, raw: raw})
 }
 
-// merge takes a finding: it says nothing of how far the ring has been read.
+// merge takes a finding.
 func (o *order) merge(at event.Time, found finding) {
 	o.mixed = true
 	o.take(fact{at: at, found: found})

@@ -26,13 +26,13 @@ const (
 	rearmWithin = 20 * time.Millisecond
 )
 
-// A Source is the live kernel: the attached programs and their ring.
+// A Source is the live kernel: the attached programs and their rings.
 type Source struct {
 	opts     Options
 	kernel   *kernel
 	programs *programs
 	decoder  bpf.Decoder
-	ring     *ring
+	rings    rings
 	waiter   *waiter
 	ledger   ledger
 	sweeper  *sweeper // nil where there is none
@@ -93,14 +93,14 @@ func Open(opts Options) (*Source, error) {
 	return s, nil
 }
 
-// start opens the ring.
+// start opens the rings.
 func (s *Source) start() error {
-	maps := s.programs.collection.Maps
+	maps := ringMaps(s.programs.collection)
 	var err error
-	if s.ring, err = openRing(maps[bpf.TcptraceMapEvents]); err != nil {
+	if s.rings, err = openRings(maps); err != nil {
 		return err
 	}
-	if s.waiter, err = newWaiter(maps[bpf.TcptraceMapEvents].FD(), s.ring.fills); err != nil {
+	if s.waiter, err = newWaiter(maps, s.rings.fills); err != nil {
 		return err
 	}
 	s.watch = newWatch(s.programs, s.kernel)
@@ -141,14 +141,12 @@ func (s *Source) pause() time.Duration {
 // poll hands over what is in the ring, a batch at most, and says whether there
 // is more. last says that nothing new comes.
 func (s *Source) poll(handle event.Handler, last bool) (more bool, err error) {
-	horizon := now().Add(-settle)
+	s.rings.look(now())
 	more, err = s.drain()
 	if err != nil {
 		return false, err
 	}
-	if more {
-		horizon = s.order.newest.Add(-settle)
-	}
+	horizon := s.rings.horizon().Add(-settle)
 	lost, err := s.ledger.report(now(), last && !more, handle)
 	if err != nil {
 		return false, err
@@ -161,28 +159,28 @@ func (s *Source) poll(handle event.Handler, last bool) (more bool, err error) {
 	if err := s.release(s.sweeper.horizon(horizon), handle); err != nil {
 		return false, err
 	}
-	s.ring.free()
+	s.rings.free()
 	if s.opts.OnBatch != nil {
 		s.opts.OnBatch()
 	}
 	return more, nil
 }
 
-// drain takes records until the ring is empty or the batch full, and says
-// whether there are more, be it one that is still being written.
+// drain takes records until the rings are empty, but for what is put there from now
+// on, or the batch is full, and says whether there are more, be it one that is still
+// being written.
 func (s *Source) drain() (more bool, err error) {
 	for range batch {
-		record := s.ring.next()
-		if record == nil {
-			return s.ring.left(), nil
-		}
-		at, err := bpf.TimeOf(record)
+		record, at, err := s.rings.next()
 		if err != nil {
-			return false, fmt.Errorf("read the ring: %w", err)
+			return false, err
+		}
+		if record == nil {
+			break
 		}
 		s.order.add(at, record)
 	}
-	return true, nil
+	return s.rings.left(), nil
 }
 
 // release hands over what happened before the horizon.
@@ -299,9 +297,7 @@ func (s *Source) Close() error {
 	if s.waiter != nil {
 		errs = append(errs, s.waiter.close())
 	}
-	if s.ring != nil {
-		errs = append(errs, s.ring.close())
-	}
+	errs = append(errs, s.rings.close())
 	errs = append(errs, s.sweeper.close())
 	return errors.Join(append(errs, s.programs.close())...)
 }

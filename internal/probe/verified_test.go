@@ -54,10 +54,9 @@ func verify(t *testing.T, k *kernel, set *hookSet) {
 	if err := p.choose(spec, k); err != nil {
 		t.Fatal(err)
 	}
-	if err := spec.Variables[bpf.TcptraceVarConfig].Set(k.config(set, &opts)); err != nil {
+	if err := setRings(spec, &opts, k.config(set, &opts)); err != nil {
 		t.Fatal(err)
 	}
-	spec.Maps[bpf.TcptraceMapEvents].MaxEntries = uint32(opts.RingBytes)
 	spec.Maps[bpf.TcptraceMapOwners].MaxEntries = 1
 	collection, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{
 		Programs: ebpf.ProgramOptions{KernelTypes: k.types, LogLevel: ebpf.LogLevelStats},

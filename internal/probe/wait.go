@@ -10,32 +10,33 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 )
 
-// A waiter sleeps until the ring is to be read: after the poll interval, when
-// the kernel side asks for it because the ring fills, or when it is woken.
+// A waiter sleeps until the rings are to be read: after the poll interval, when
+// the kernel side asks for it because one of them fills, or when it is woken.
 //
 // It sleeps in Go's own poller. To Go's scheduler a thread that sleeps in a system
 // call of its own is at work, and is looked after: some sixty times in 50 ms.
 type waiter struct {
-	ring  *os.File // another descriptor of it
+	rings *os.File // see watched
 	raw   syscall.RawConn
-	fills func() bool // whether the kernel side asks for the ring to be read
+	fills func() bool // whether the kernel side asks for a ring to be read
 	over  atomic.Bool
 }
 
-func newWaiter(ring int, fills func() bool) (*waiter, error) {
-	fd, err := unix.FcntlInt(uintptr(ring), unix.F_DUPFD_CLOEXEC, 0)
+func newWaiter(rings []*ebpf.Map, fills func() bool) (*waiter, error) {
+	fd, err := watched(rings)
 	if err != nil {
 		return nil, fmt.Errorf("watch the ring: %w", err)
 	}
 	if err := unix.SetNonblock(fd, true); err != nil { // or os.NewFile does not poll it
 		return nil, errors.Join(fmt.Errorf("watch the ring: %w", err), unix.Close(fd))
 	}
-	w := &waiter{fills: fills, ring: os.NewFile(uintptr(fd), "ring")}
-	if w.raw, err = w.ring.SyscallConn(); err == nil {
-		err = w.ring.SetReadDeadline(time.Time{})
+	w := &waiter{fills: fills, rings: os.NewFile(uintptr(fd), "ring")}
+	if w.raw, err = w.rings.SyscallConn(); err == nil {
+		err = w.rings.SetReadDeadline(time.Time{})
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("watch the ring: %w", err), w.close())
@@ -43,11 +44,29 @@ func newWaiter(ring int, fills func() bool) (*waiter, error) {
 	return w, nil
 }
 
+// watched returns a descriptor that is ready when a ring wakes its reader: another one
+// of the only ring, or that of an epoll(7) over several.
+func watched(rings []*ebpf.Map) (int, error) {
+	if len(rings) == 1 {
+		return unix.FcntlInt(uintptr(rings[0].FD()), unix.F_DUPFD_CLOEXEC, 0)
+	}
+	all, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return -1, err
+	}
+	for _, m := range rings {
+		if err := unix.EpollCtl(all, unix.EPOLL_CTL_ADD, m.FD(), &unix.EpollEvent{Events: unix.EPOLLIN}); err != nil {
+			return -1, errors.Join(err, unix.Close(all))
+		}
+	}
+	return all, nil
+}
+
 // wait returns after at most d. A ring that merely holds data does not end the
 // sleep, only that the kernel side asks for it: on a busy host we would else read
 // record by record.
 func (w *waiter) wait(d time.Duration) error {
-	if err := w.ring.SetReadDeadline(time.Now().Add(d)); err != nil {
+	if err := w.rings.SetReadDeadline(time.Now().Add(d)); err != nil {
 		return fmt.Errorf("wait for the ring: %w", err)
 	}
 	if w.over.Load() { // after the deadline is set: interrupt sets both in the other order
@@ -70,7 +89,7 @@ func (w *waiter) wait(d time.Duration) error {
 // any goroutine.
 func (w *waiter) interrupt() {
 	w.over.Store(true)
-	_ = w.ring.SetReadDeadline(time.Unix(1, 0)) // where it is closed nobody sleeps
+	_ = w.rings.SetReadDeadline(time.Unix(1, 0)) // where it is closed nobody sleeps
 }
 
-func (w *waiter) close() error { return w.ring.Close() }
+func (w *waiter) close() error { return w.rings.Close() }

@@ -1,0 +1,157 @@
+//go:build linux
+
+package probe
+
+import (
+	"errors"
+	"fmt"
+	"math/bits"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+
+	"github.com/tcptrace/tcptrace/internal/bpf"
+)
+
+const (
+	// cpusOfOne is how many processors one ring serves, whose lock they share;
+	// where there are more, each cpusOfEach have one: see docs/overhead.md, "Many
+	// processors".
+	cpusOfOne  = 32
+	cpusOfEach = 16
+)
+
+// ringsFor returns how many rings so many processors need.
+func ringsFor(cpus int) int {
+	if cpus <= cpusOfOne {
+		return 1
+	}
+	return (cpus + cpusOfEach - 1) / cpusOfEach
+}
+
+// A sharing says how the processors share the rings.
+type sharing struct {
+	rings int
+	bytes int // of each
+	cpus  int // that are online
+}
+
+// shareRings divides the bytes among that many rings or, if it is 0, among as many as
+// the processors need and the bytes suffice for.
+func shareRings(bytes, rings, cpus int) (sharing, error) {
+	most := max(bytes/unix.Getpagesize(), 1)
+	switch {
+	case rings == 0:
+		rings = min(ringsFor(cpus), most)
+	case rings > cpus:
+		return sharing{}, fmt.Errorf("%d rings: this host has %d processors, and none of them writes to two", rings, cpus)
+	case rings > most:
+		return sharing{}, fmt.Errorf("%d rings: of %d bytes each would have less than a page", rings, bytes)
+	}
+	if rings > 1 {
+		bytes = 1 << (bits.Len(uint(bytes/rings)) - 1)
+	}
+	return sharing{rings: rings, bytes: bytes, cpus: cpus}, nil
+}
+
+// ringOf returns the number of the ring of a processor. Neighbours share one, as they
+// do a cache. The numbers of those that are not online may be any.
+func (s sharing) ringOf(cpu int) int { return cpu % s.cpus * s.rings / s.cpus }
+
+// ringName returns the name of the map of a ring.
+func ringName(ring int) string {
+	if ring == 0 {
+		return bpf.TcptraceMapEvents
+	}
+	return bpf.TcptraceMapEvents + "_" + strconv.Itoa(ring)
+}
+
+// setRings puts the rings that the options ask for into spec, and tells the programs of
+// them, and of c.
+func setRings(spec *ebpf.CollectionSpec, opts *Options, c bpf.TcptraceTtConfig) error {
+	online, err := onlineCPUs()
+	if err != nil {
+		return err
+	}
+	possible, err := ebpf.PossibleCPU()
+	if err != nil {
+		return fmt.Errorf("count the processors: %w", err)
+	}
+	s, err := shareRings(opts.RingBytes, opts.Rings, online)
+	if err != nil {
+		return err
+	}
+	s.put(spec, possible)
+	c.WakeBytes, c.HasRings = uint64(s.bytes)/wakeShare, flag(s.rings > 1)
+	if err := spec.Variables[bpf.TcptraceVarConfig].Set(c); err != nil {
+		return fmt.Errorf("set the BPF programs' configuration: %w", err)
+	}
+	return nil
+}
+
+// put makes the maps of the rings and, where there are several, has each possible
+// processor find its own.
+func (s sharing) put(spec *ebpf.CollectionSpec, possible int) {
+	first, byCPU := spec.Maps[bpf.TcptraceMapEvents], spec.Maps[bpf.TcptraceMapRings]
+	first.MaxEntries = uint32(s.bytes)
+	byCPU.InnerMap.MaxEntries = first.MaxEntries // Linux before 5.10 holds them against it
+	if s.rings == 1 {
+		byCPU.InnerMap.MaxEntries = uint32(unix.Getpagesize()) // it is made, and let go
+		return
+	}
+	for ring := 1; ring < s.rings; ring++ {
+		other := first.Copy()
+		other.Name = ringName(ring)
+		spec.Maps[other.Name] = other
+	}
+	byCPU.MaxEntries = uint32(possible)
+	for cpu := range possible {
+		byCPU.Contents = append(byCPU.Contents, ebpf.MapKV{Key: uint32(cpu), Value: ringName(s.ringOf(cpu))})
+	}
+}
+
+// ringMaps returns the rings that setRings asked for.
+func ringMaps(c *ebpf.Collection) (all []*ebpf.Map) {
+	for {
+		m := c.Maps[ringName(len(all))]
+		if m == nil {
+			return all
+		}
+		all = append(all, m)
+	}
+}
+
+// onlineCPUs counts the processors that are online. A virtual machine may have many
+// more that are possible.
+func onlineCPUs() (int, error) {
+	const path = "/sys/devices/system/cpu/online"
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return 0, fmt.Errorf("count the processors: %w", err)
+	}
+	n, err := countCPUs(strings.TrimSpace(string(text)))
+	if err != nil {
+		return 0, fmt.Errorf("count the processors: %s: %w", path, err)
+	}
+	return n, nil
+}
+
+// countCPUs counts a list such as 0-3,8-11,13.
+func countCPUs(list string) (n int, err error) {
+	for span := range strings.SplitSeq(list, ",") {
+		first, last, ranged := strings.Cut(span, "-")
+		if !ranged {
+			last = first
+		}
+		from, err1 := strconv.ParseUint(first, 10, 31)
+		to, err2 := strconv.ParseUint(last, 10, 31)
+		if err := errors.Join(err1, err2); err != nil {
+			return 0, err
+		}
+		n += int(to) - int(from) + 1
+	}
+	return n, nil
+}
