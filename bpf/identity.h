@@ -29,32 +29,31 @@ static __always_inline bool set_known_tuple(struct tt_head *head, const struct s
 	return true;
 }
 
-// Fills in who a full socket is that a program was passed.
-static __always_inline bool read_identity(struct tt_head *head, const struct sock *sk)
+static __always_inline bool read_known(struct tt_head *head, const struct sock_common *skc)
+{
+	head->cookie = skc->skc_cookie.counter;
+	return set_known_tuple(head, skc);
+}
+
+static __always_inline bool read_copied(struct tt_head *head, const void *sk)
 {
 	struct tt_sock copy;
 
-	if (!config.untyped) {
-		head->cookie = sk->__sk_common.skc_cookie.counter;
-		return set_known_tuple(head, &sk->__sk_common);
-	}
 	read_sock(&copy, sk);
 	head->cookie = cookie_of(&copy);
 	return set_tuple(head, &copy);
 }
 
+// Fills in who a full socket is that a program was passed.
+static __always_inline bool read_identity(struct tt_head *head, const struct sock *sk)
+{
+	return config.untyped ? read_copied(head, sk) : read_known(head, &sk->__sk_common);
+}
+
 // The same of any socket, of which the program has but the address.
 static __always_inline bool read_identity_at(struct tt_head *head, const void *sk)
 {
-	const struct sock_common *skc;
-	struct tt_sock copy;
-
-	if (config.has_cast) {
-		skc = cast(struct sock_common, sk);
-		head->cookie = skc->skc_cookie.counter;
-		return set_known_tuple(head, skc);
-	}
-	read_sock(&copy, sk);
-	head->cookie = cookie_of(&copy);
-	return set_tuple(head, &copy);
+	if (config.has_cast)
+		return read_known(head, cast(struct sock_common, sk));
+	return read_copied(head, sk);
 }
