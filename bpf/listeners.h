@@ -16,7 +16,8 @@ struct tt_listener {
 
 // Listeners by address. Inserted as one begins to listen, or by a sweep that
 // finds it; deleted as it ends. Read by kfree_skb's program and by an iterator
-// that user space runs. A listener for which there is no room is not watched.
+// that user space runs. A listener for which there is no room is not watched; a
+// sweep counts it as lost.
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 16384);

@@ -100,6 +100,33 @@ func TestLive_QueueFull_OfAnOlderListener(t *testing.T) {
 	}
 }
 
+// Listeners that have no room in the map are counted as lost, once each, by the sweep
+// that finds them.
+func TestLive_QueueFull_MoreListenersThanAreWatched(t *testing.T) {
+	const watched, more = 16384, 7
+	mustDo(unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 20000, Max: 20000}))
+	known := 0
+	listeners := make([]int, 0, watched+more)
+	older := func(*ground) {
+		listeners = listeners[:0]
+		for i := range watched + more {
+			listener := socket()
+			mustDo(unix.Bind(listener, &unix.SockaddrInet4{Addr: loopback, Port: 10000 + i}))
+			mustDo(unix.Listen(listener, 1))
+			listeners = append(listeners, listener)
+		}
+	}
+	events, _ := playAfter(t, older, func(g *ground) {
+		<-g.swept
+		known = entries("listeners")
+		closeAll(listeners...)
+	})
+	lost := of(events, event.Lost)
+	if known != watched || len(lost) != 1 || lost[0].Loss.Kind != event.QueueFull || lost[0].Loss.Count != more {
+		t.Errorf("%d listeners watched, want %d; lost %+v, want %d", known, watched, lost, more)
+	}
+}
+
 // A handshake whose last ACK was lost on its way finds, as it comes at last,
 // that others took its place.
 func TestLive_QueueFull_TheLastACKFindsNoRoom(t *testing.T) {

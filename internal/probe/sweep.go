@@ -16,6 +16,7 @@ import (
 	"github.com/tcptrace/tcptrace/internal/event"
 	"github.com/tcptrace/tcptrace/internal/proc"
 	"github.com/tcptrace/tcptrace/internal/snapshot"
+	"github.com/tcptrace/tcptrace/internal/tcp"
 )
 
 const (
@@ -37,6 +38,9 @@ type sweeper struct {
 	netns  []uint32  // empty: all
 	owners *ebpf.Map // cookie -> pid, for the kernel side's filter; nil: not needed
 	pids   []uint32  // of that filter
+
+	watchable int // listeners: more have no room in the kernel side's map
+	unwatched int // of those that the last sweep found
 
 	running bool
 	begun   event.Time
@@ -67,6 +71,7 @@ func newSweeper(opts *Options, types *btf.Cache, owners, listeners *ebpf.Map) (*
 		return nil, fmt.Errorf("find the network namespaces: %w", err)
 	}
 	s := &sweeper{reader: reader, names: names, netns: opts.Filter.NetNS, done: make(chan swept, 1)}
+	s.watchable = int(listeners.MaxEntries())
 	if opts.FiltersProcesses() {
 		s.owners, s.pids = owners, opts.Filter.PIDs
 	}
@@ -158,8 +163,38 @@ func (s *sweeper) finish(found *swept, o *order) {
 		o.merge(socket.Time, (*seen)(socket))
 		s.tellOwner(socket)
 	}
+	s.countListeners(found, o)
 	for _, inode := range found.read {
 		o.merge(found.ended, &sweptSpace{netns: inode, begun: found.begun, ended: found.ended})
+	}
+}
+
+// countListeners counts as lost what full queues there may be of listeners that have
+// no room in the kernel side's map: one for each, as it is found first. A sweep has
+// each watched for which there is room again.
+func (s *sweeper) countListeners(found *swept, o *order) {
+	unwatched := -s.watchable
+	for i := range found.snapshot.Sockets {
+		if found.snapshot.Sockets[i].State == tcp.Listen {
+			unwatched++
+		}
+	}
+	if unwatched > s.unwatched {
+		o.merge(found.ended, &unwatchedListeners{count: unwatched - s.unwatched, since: found.begun, at: found.ended})
+	}
+	s.unwatched = max(unwatched, 0)
+}
+
+// unwatchedListeners are those for which a sweep found no room.
+type unwatchedListeners struct {
+	count     int
+	since, at event.Time
+}
+
+func (u *unwatchedListeners) fill(ev *event.Event) {
+	*ev = event.Event{
+		Kind: event.Lost, Time: u.at,
+		Loss: event.Loss{Kind: event.QueueFull, Count: uint64(u.count), From: u.since},
 	}
 }
 
