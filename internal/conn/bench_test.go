@@ -69,6 +69,46 @@ func BenchmarkHandle_100Live(b *testing.B)    { benchmarkHandle(b, 101) }
 func BenchmarkHandle_10000Live(b *testing.B)  { benchmarkHandle(b, 10_007) }
 func BenchmarkHandle_100000Live(b *testing.B) { benchmarkHandle(b, 100_003) }
 
+// A host that opens connections and closes them at once, each of which is in
+// TIME_WAIT then while so many others follow. Each iteration is one event.
+func BenchmarkHandle_20000InTimeWait(b *testing.B)  { benchmarkTimeWait(b, 20_000) }
+func BenchmarkHandle_200000InTimeWait(b *testing.B) { benchmarkTimeWait(b, 200_000) }
+
+func benchmarkTimeWait(b *testing.B, waiting int) {
+	t := New(Options{Reuse: true})
+	changes := 0
+	emit := func(*Change) { changes++ }
+	last := len(lifeTemplate) - 1
+	var ev event.Event
+	step := func(i int) {
+		life, turn := i/(last+1), i%(last+1)
+		if turn == last {
+			life -= waiting
+		}
+		ev = lifeTemplate[turn]
+		ev.Time = event.Time(400 * i)
+		if ev.ID.Cookie != 0 {
+			ev.ID.Cookie |= uint64(life+waiting) << 8
+		}
+		at := uint32(life + waiting)
+		ev.Remote = netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(at >> 16), byte(at >> 8), byte(at)}), ev.Remote.Port())
+		t.Handle(&ev, emit)
+	}
+	before := 2 * waiting * (last + 1)
+	for i := range before {
+		step(i)
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	for i := range b.N {
+		step(before + i)
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
+	if live := t.Stats().States[tcp.TimeWait]; live < waiting || live > waiting+1 {
+		b.Fatalf("%d in TIME_WAIT, want %d", live, waiting)
+	}
+}
+
 // The cost of the stream itself, to be taken off the others.
 func BenchmarkStream(b *testing.B) {
 	s := newStream(10_007)

@@ -7,6 +7,9 @@ import "github.com/tcptrace/tcptrace/internal/event"
 // 20 MB, is worth.
 const awakeLimit = 1 << 15
 
+// cached is how many records the processor's cache may be expected to hold.
+const cached = 1 << 10
+
 // A seat is a connection's place among those followed or remembered, from its
 // first event until it is forgotten. Its number is Connection.Number.
 type seat struct {
@@ -34,6 +37,11 @@ type seating struct {
 
 // crowdAwake reports whether more records are awake than need to be.
 func (x *index) crowdAwake() bool { return x.reuse && x.wakeful() > x.awakeLimit+len(x.ended) }
+
+// filling reports whether more records are awake than are cached.
+func (x *index) filling() bool {
+	return x.reuse && x.wakeful() > min(cached, x.awakeLimit)+len(x.ended)
+}
 
 // wakeful returns how many records are awake.
 func (x *seating) wakeful() int { return len(x.awake) - len(x.vacant) }
@@ -131,6 +139,12 @@ func (x *index) release(r *record) {
 	x.seats.give(r.Number)
 }
 
+// sleep makes a nap of r, which is restful.
+func (x *index) sleep(r *record) {
+	x.pack(r, &x.seats.at(r.Number).nap)
+	x.settle(r)
+}
+
 // doze lets one record sleep, one that was not met lately, if it finds one soon.
 func (x *index) doze() {
 	for range 8 {
@@ -143,8 +157,7 @@ func (x *index) doze() {
 			continue
 		}
 		if !r.fresh && r.restful() {
-			x.pack(r, &x.seats.at(r.Number).nap)
-			x.settle(r)
+			x.sleep(r)
 			return
 		}
 		r.fresh = false

@@ -47,6 +47,7 @@ func (t *Tracker) timeWaitBegin(ev *event.Event, r *record) {
 // swallow handles the CLOSE of a full socket that a timewait socket replaced.
 func (t *Tracker) swallow(r *record, ev *event.Event) {
 	r.setCloser(ev, EndUnknown)
+	t.drowsy = r
 	s := step{old: ev.Old, new: tcp.TimeWait, time: r.Since}
 	if r.adopted && r.gap.fits(s) && ev.Time.Sub(r.Since) < moment {
 		// The connection is first known by its timewait socket, and that was

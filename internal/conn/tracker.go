@@ -71,6 +71,7 @@ type Tracker struct {
 	orphanTotals orphanTotals
 
 	unwanted []*record // see Forget
+	drowsy   *record   // see nod
 
 	emit   Handler // of the call under way
 	change Change
@@ -103,7 +104,21 @@ func (t *Tracker) Handle(ev *event.Event, emit Handler) {
 		t.forget()
 	}
 	t.busy = false
+	t.nod()
 	t.doze()
+}
+
+// nod lets a record sleep of which a timewait socket is left, where more are awake
+// than the processor's cache holds: nothing happens to most of these for a minute.
+// The record is in the cache now, and so is the next connection that gets it.
+func (t *Tracker) nod() {
+	if t.drowsy == nil {
+		return
+	}
+	if t.index.filling() && t.drowsy.restful() {
+		t.index.sleep(t.drowsy)
+	}
+	t.drowsy = nil
 }
 
 // doze lets records sleep, where more are awake than need to be.
