@@ -156,6 +156,9 @@ func (b *bench) turn(ctx context.Context, s *subject, at speed) (one turn, err e
 		one.Lost = t.lost()
 	}()
 	one.Ready = time.Since(began)
+	if err := pause(ctx, settled); err != nil {
+		return one, err
+	}
 	before, err := t.cost()
 	if err != nil {
 		return one, err

@@ -38,5 +38,9 @@ func (b *bench) traffic(ctx context.Context, rate int) (churn, error) {
 	return c, nil
 }
 
+// settled is how long a tracer has before the traffic to end what it begins with:
+// to read the sockets that are there, and to let go of what it needed to start.
+const settled = time.Second
+
 // drained is how long a tracer has after the traffic to take in what is left.
 const drained = 300 * time.Millisecond
