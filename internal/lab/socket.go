@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -49,6 +50,10 @@ func (k *socket) close() error {
 	}
 	fd := k.fd
 	k.fd = -1
+	// A child between fork and exec has our descriptors, and is who closes the socket
+	// if it is the last to.
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	if err := unix.Close(fd); err != nil {
 		return fmt.Errorf("close: %w", err)
 	}
