@@ -17,12 +17,15 @@ func feed(o *order, times ...event.Time) {
 }
 
 func collect(o *order, horizon event.Time) (times []event.Time) {
-	_ = o.release(horizon, func(f *fact) error { times = append(times, f.at); return nil })
+	for more := true; more; {
+		more, _ = o.release(horizon, func(f *fact) error { times = append(times, f.at); return nil },
+			func(found finding) { times = append(times, found.(sight).at) })
+	}
 	return times
 }
 
 // A sight is a finding that is none.
-type sight struct{}
+type sight struct{ at event.Time }
 
 func (sight) fill(*event.Event) {}
 
@@ -45,7 +48,7 @@ func TestOrder_EqualTimesKeepTheRingsOrder(t *testing.T) {
 	var o order
 	feed(&o, 5, 7, 5, 5)
 	var numbers []byte
-	_ = o.release(10, func(f *fact) error { numbers = append(numbers, f.raw...); return nil })
+	_, _ = o.release(10, func(f *fact) error { numbers = append(numbers, f.raw...); return nil }, nil)
 	if want := []byte{0, 2, 3, 1}; !slices.Equal(numbers, want) {
 		t.Errorf("got %v, want %v", numbers, want)
 	}
@@ -55,7 +58,7 @@ func TestOrder_EqualTimesKeepTheRingsOrder(t *testing.T) {
 func TestOrder_ASweepsEventsWaitForTheRing(t *testing.T) {
 	var o order
 	merge := func(at event.Time) {
-		o.merge(at, sight{})
+		o.merge(at, sight{at})
 	}
 	feed(&o, 10, 20)
 	merge(15)
@@ -82,7 +85,7 @@ func TestOrder_KeepsRecordsThatTheRingHasNoMore(t *testing.T) {
 		want    string
 	}{{3, "adf"}, {3, ""}, {20, "b"}, {40, "cez"}} {
 		var got []byte
-		_ = o.release(reading.horizon, func(f *fact) error { got = append(got, f.raw...); return nil })
+		_, _ = o.release(reading.horizon, func(f *fact) error { got = append(got, f.raw...); return nil }, nil)
 		if string(got) != reading.want {
 			t.Errorf("up to %d: got %q, want %q", reading.horizon, got, reading.want)
 		}
@@ -99,15 +102,15 @@ func TestOrder_KeepsRecordsThatTheRingHasNoMore(t *testing.T) {
 func TestOrder_Follows(t *testing.T) {
 	var o order
 	feed(&o, 10, 40, 20, 30)
-	o.merge(21, sight{})
+	o.merge(21, sight{21})
 	found := map[event.Time][]byte{}
-	_ = o.release(20, func(f *fact) error {
+	_, _ = o.release(20, func(f *fact) error {
 		o.follows(f.at+20, func(raw []byte) bool {
 			found[f.at] = append(found[f.at], raw...)
 			return raw[0] == 3
 		})
 		return nil
-	})
+	}, func(finding) {})
 	if want := []byte{2, 3}; !slices.Equal(found[10], want) {
 		t.Errorf("behind 10, up to 30: got %v, want %v", found[10], want)
 	}
@@ -120,12 +123,12 @@ func TestOrder_StopsAtAnError(t *testing.T) {
 	var o order
 	feed(&o, 1, 2, 3)
 	broken := errors.New("broken")
-	if err := o.release(3, func(f *fact) error {
+	if _, err := o.release(3, func(f *fact) error {
 		if f.at == 2 {
 			return broken
 		}
 		return nil
-	}); err != broken {
+	}, nil); err != broken {
 		t.Errorf("got %v, want %v", err, broken)
 	}
 }
@@ -152,5 +155,32 @@ func TestOrder_NothingLostNothingDoubled(t *testing.T) {
 	slices.Sort(got)
 	if !slices.Equal(fed, got) {
 		t.Errorf("fed %d events, got %d", len(fed), len(got))
+	}
+}
+
+// The ring is read between two batches of what a sweep has found, and its records
+// have their places among that.
+func TestOrder_ASweepComesInBatches(t *testing.T) {
+	var o order
+	var want, got []event.Time
+	for at := range event.Time(3*batch + 1) {
+		o.merge(2*at, sight{2 * at})
+		want = append(want, 2*at)
+	}
+	times := 0
+	for more := true; more; times++ {
+		at := event.Time(2*batch*times + 1)
+		feed(&o, at)
+		want = append(want, at)
+		before := len(got)
+		more, _ = o.release(1e9, func(f *fact) error { got = append(got, f.at); return nil },
+			func(found finding) { got = append(got, found.(sight).at) })
+		if len(got)-before > batch+times+1 {
+			t.Errorf("%d at once", len(got)-before)
+		}
+	}
+	slices.Sort(want)
+	if !slices.Equal(got, want) || times != 4 {
+		t.Errorf("in %d batches, want 4; %d in all, want %d, in order of time", times, len(got), len(want))
 	}
 }

@@ -16,10 +16,6 @@ const (
 	defaultRing = 8 << 20
 	defaultPoll = 50 * time.Millisecond
 
-	// batch is how many records are put in order at a time. They have to stay
-	// in the processor's cache from then until they are decoded.
-	batch = 2048
-
 	// rearmWithin is how long a timewait socket's timer may take, at most, from
 	// where it is detached to where it is armed again or runs, which the kernel does
 	// at once: but the machine may be another's guest.
@@ -138,8 +134,8 @@ func (s *Source) pause() time.Duration {
 	return max(s.opts.Poll, min(s.opts.PollCalm, s.watch.interval(now(), &s.ledger)))
 }
 
-// poll hands over what is in the ring, a batch at most, and says whether there
-// is more. last says that nothing new comes.
+// poll hands over what is in the ring and what a sweep has found, a batch of each
+// at most, and says whether there is more. last says that nothing new comes.
 func (s *Source) poll(handle event.Handler, last bool) (more bool, err error) {
 	s.rings.look(now())
 	more, err = s.drain()
@@ -156,14 +152,15 @@ func (s *Source) poll(handle event.Handler, last bool) (more bool, err error) {
 	if s.nameless {
 		horizon = horizon.Add(-rearmWithin) // for the sake of isUnsaid
 	}
-	if err := s.release(s.sweeper.horizon(horizon), handle); err != nil {
+	unseen, err := s.release(s.sweeper.horizon(horizon), handle)
+	if err != nil {
 		return false, err
 	}
 	s.rings.free()
 	if s.opts.OnBatch != nil {
 		s.opts.OnBatch()
 	}
-	return more, nil
+	return more || unseen && !last, nil
 }
 
 // drain takes records until the rings are empty, but for what is put there from now
@@ -183,19 +180,18 @@ func (s *Source) drain() (more bool, err error) {
 	return s.rings.left(), nil
 }
 
-// release hands over what happened before the horizon.
-func (s *Source) release(horizon event.Time, handle event.Handler) error {
-	return s.order.release(horizon, func(f *fact) error { return s.tell(f, handle) })
+// release hands over what happened before the horizon, and says whether a sweep
+// has found more.
+func (s *Source) release(horizon event.Time, handle event.Handler) (more bool, err error) {
+	return s.order.release(horizon, func(f *fact) error { return s.tell(f, handle) }, func(found finding) {
+		found.fill(&s.event)
+		handle(&s.event)
+	})
 }
 
 // tell hands over the event, or the two, that a fact is. It passes over records
 // that tell nothing.
 func (s *Source) tell(f *fact, handle event.Handler) error {
-	if f.found != nil {
-		f.found.fill(&s.event)
-		handle(&s.event)
-		return nil
-	}
 	if bpf.HasTotals(f.raw) {
 		if err := s.decoder.DecodeTotals(f.raw, &s.event); err != nil {
 			return fmt.Errorf("decode a record of the ring: %w", err)
@@ -269,8 +265,11 @@ func (s *Source) finish(handle event.Handler) error {
 			break
 		}
 	}
-	if err := s.release(now(), handle); err != nil {
-		return err
+	for more := true; more; {
+		var err error
+		if more, err = s.release(now(), handle); err != nil {
+			return err
+		}
 	}
 	if s.opts.OnBatch != nil {
 		s.opts.OnBatch()

@@ -155,6 +155,7 @@ func (s *sweeper) finish(found *swept, o *order) {
 	if s.failure = found.err; found.err != nil {
 		return
 	}
+	o.expect(len(found.snapshot.Sockets) + len(found.read))
 	for i := range found.snapshot.Sockets {
 		socket := &found.snapshot.Sockets[i]
 		if s.strange(socket) || s.leaves(socket.ID, socket.State) {
