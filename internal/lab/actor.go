@@ -123,6 +123,7 @@ func parts() map[string]func(context.Context, *actor) error {
 		"sleeper":    playSleeper,
 		"ringer":     playRinger,
 		"killer":     playKiller,
+		"keeper":     playKeeper,
 	}
 }
 

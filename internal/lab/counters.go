@@ -3,6 +3,7 @@
 package lab
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
 	"os"
@@ -33,30 +34,40 @@ func (c census) String() string {
 }
 
 // census reads /proc/net/tcp and tcp6 of the namespace.
-func (ns *namespace) census() (census, error) {
-	var c census
-	for _, name := range []string{"tcp", "tcp6"} {
-		b, err := ns.procNet(name)
-		if err != nil {
-			if name == "tcp6" && os.IsNotExist(err) {
-				continue // a kernel without IPv6
+func (ns *namespace) census() (c census, err error) {
+	err = ns.do(func() error {
+		for _, name := range []string{"tcp", "tcp6"} {
+			err := c.read("/proc/thread-self/net/" + name)
+			if err != nil && (name == "tcp" || !os.IsNotExist(err)) { // a kernel without IPv6
+				return err
 			}
-			return c, err
 		}
-		for line := range bytes.Lines(b) {
-			f := bytes.Fields(line)
-			if len(f) < 4 || string(f[0]) == "sl" {
-				continue
-			}
-			s, err := strconv.ParseUint(string(f[3]), 16, 8)
-			if err != nil || !tcp.State(s).Valid() {
-				return c, fmt.Errorf("read /proc/net/%s: no state in %q", name, line)
-			}
-			c[s]++
-		}
-	}
+		return nil
+	})
 	c[tcp.Listen] = 0
-	return c, nil
+	return c, err
+}
+
+// read counts the sockets of one file, which may be of a million lines.
+func (c *census) read(name string) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		f := bytes.Fields(lines.Bytes())
+		if len(f) < 4 || string(f[0]) == "sl" {
+			continue
+		}
+		s, err := strconv.ParseUint(string(f[3]), 16, 8)
+		if err != nil || !tcp.State(s).Valid() {
+			return fmt.Errorf("read %s: no state in %q", name, lines.Bytes())
+		}
+		c[s]++
+	}
+	return lines.Err()
 }
 
 func (ns *namespace) procNet(name string) (b []byte, err error) {

@@ -94,7 +94,7 @@ const MaxHold = time.Hour
 
 // Stories lists all stories, related ones together.
 func Stories() []Story {
-	return slices.Concat(closeStories(), resetStories(), timeWaitStories(), handshakeStories(), ownerStories(), churnStories(), findingStories())
+	return slices.Concat(closeStories(), resetStories(), timeWaitStories(), handshakeStories(), ownerStories(), churnStories(), crowdStories(), findingStories())
 }
 
 // Lookup returns the story of that name, which may be one that Stories does

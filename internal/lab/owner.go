@@ -83,6 +83,11 @@ func (st *stage) engage(ctx context.Context, listeners, serving int, duties ...d
 	if err != nil {
 		return err
 	}
+	return st.introduce()
+}
+
+// introduce enters the actors' listeners into the truth.
+func (st *stage) introduce() (err error) {
 	for _, l := range st.book.listeners {
 		l.NetNS, l.States = st.net.server.inode, listening
 		if l.Cookie == 0 { // a Go server's

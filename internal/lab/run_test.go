@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/tcptrace/tcptrace/internal/lab"
 )
@@ -65,6 +66,7 @@ func TestCheck_RefusesWhatCannotBeDone(t *testing.T) {
 		{"simultaneous-open", lab.Params{Network: lab.Loopback}, `story simultaneous-open: network "loopback": it runs over [wire]`},
 		{"churn", lab.Params{Threads: 65}, "story churn: 65 threads: 1 to 64 are possible"},
 		{"churn", lab.Params{Duration: time.Hour}, "story churn: duration 1h0m0s: up to 10m0s is possible"},
+		{"crowd", lab.Params{N: 1_000_001}, "story crowd: 1000001 connections: 1 to 1000000 can be made"},
 		{"churn", lab.Params{Rate: -1}, "story churn: rate -1: it is connections per second, 0 for as many as go"},
 	} {
 		err := lookup(t, tc.story).Check(tc.p)
@@ -131,6 +133,36 @@ func TestRun_Churn(t *testing.T) {
 		if truth.Count != 1009 || truth.Rate <= 0 {
 			t.Errorf("%d connections, %v a second, want 1009", truth.Count, truth.Rate)
 		}
+		checkCounters(t, truth, plain(1009))
+	}
+}
+
+// TestRun_Crowd: all are open at once, in as many processes as it takes, and each
+// is complete. Needs root.
+func TestRun_Crowd(t *testing.T) {
+	needNamespaces(t)
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	few := unix.Rlimit{Cur: 1024, Max: limit.Max}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &few); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unix.Setrlimit(unix.RLIMIT_NOFILE, &limit) }()
+	for _, v6 := range []bool{false, true} {
+		held := 0
+		truth, err := lookup(t, "crowd").Run(t.Context(), lab.Params{N: 1009, IPv6: v6, Hold: time.Millisecond, Held: func(truth *lab.Truth) error {
+			held = truth.Count
+			return nil
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if truth.Count != 1009 || held != 1009 || truth.Rate <= 0 || len(truth.Listeners) != 3 {
+			t.Errorf("%d connections, %d held, %v a second, of %d processes, want 1009 of 3", truth.Count, held, truth.Rate, len(truth.Listeners))
+		}
+		delete(truth.NetNS[0].Counters, "OutRsts") // see unhurt
 		checkCounters(t, truth, plain(1009))
 	}
 }

@@ -20,13 +20,14 @@ type Truth struct {
 
 	Count     int             `json:"count"` // connections made
 	Listeners []TruthListener `json:"listeners,omitempty"`
-	Conns     []TruthConn     `json:"conns,omitempty"` // in the order of their connect(); none for churn
+	Conns     []TruthConn     `json:"conns,omitempty"` // in the order of their connect(); none for churn and crowd
 
 	Failures []Failure `json:"failures,omitempty"` // of system calls, where the story is about them
 	Finding  *Finding  `json:"finding,omitempty"`  // what a diagnosis must say of it, if it says anything
 
-	Elapsed time.Duration `json:"elapsed_ns"`          // of the traffic
-	Rate    float64       `json:"per_second,omitzero"` // churn: Count by Elapsed
+	Open    int           `json:"open_sockets,omitzero"` // crowd: at once, listeners apart
+	Elapsed time.Duration `json:"elapsed_ns"`            // of the traffic; crowd: until all were open
+	Rate    float64       `json:"per_second,omitzero"`   // churn, crowd: Count by Elapsed
 }
 
 // Inodes returns the inodes of the namespaces used, in the order of NetNS.
