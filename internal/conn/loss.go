@@ -47,10 +47,13 @@ func (l *losses) covers(from, to event.Time) bool {
 	return false
 }
 
-// lost handles the news that events were lost.
+// lost handles the news that events were lost. Those of a listener's queue are of no
+// connection's life.
 func (t *Tracker) lost(ev *event.Event) {
 	t.stats.Lost += ev.Loss.Count
-	t.losses.add(min(ev.Loss.From, ev.Time), ev.Time)
+	if ev.Loss.Kind != event.QueueFull {
+		t.losses.add(min(ev.Loss.From, ev.Time), ev.Time)
+	}
 	t.change = Change{Kind: Lost, Time: ev.Time, Event: ev}
 	t.emit(&t.change)
 }

@@ -81,6 +81,21 @@ func TestTracker_LossAfterALifeOfTheSameBatch(t *testing.T) {
 
 // More losses than are remembered: what lived through a forgotten one is still
 // known to have.
+// What a full queue dropped is no event of a connection that is there.
+func TestTracker_LossOfFullQueuesTouchesNone(t *testing.T) {
+	life := through(numbered(1), 1*s, 4*s)
+	last := len(life) - 1
+	queues := lost(7, 2*s, 3*s)
+	queues.Loss.Kind = event.QueueFull
+	tr := New(Options{})
+	if got := incomplete(tr, events(life[:last], queues, life[last]), 5*s); got != nil {
+		t.Errorf("incomplete: %v, want none", got)
+	}
+	if got := tr.Stats().Lost; got != 7 {
+		t.Errorf("%d lost, want 7", got)
+	}
+}
+
 func TestTracker_ManyLosses(t *testing.T) {
 	old, young := numbered(1), numbered(2)
 	evs := through(old, 1*s, 0)[:1]
