@@ -14,6 +14,7 @@ import (
 	"github.com/cilium/ebpf/btf"
 
 	"github.com/tcptrace/tcptrace/internal/event"
+	"github.com/tcptrace/tcptrace/internal/filter"
 	"github.com/tcptrace/tcptrace/internal/proc"
 	"github.com/tcptrace/tcptrace/internal/snapshot"
 	"github.com/tcptrace/tcptrace/internal/tcp"
@@ -39,6 +40,7 @@ type sweeper struct {
 	owners *ebpf.Map // cookie -> pid, for the kernel side's filter; nil: not needed
 	pids   []uint32  // of that filter
 
+	filter    *filter.Filter
 	watchable int // listeners: more have no room in the kernel side's map
 	unwatched int // of those that the last sweep found
 
@@ -71,7 +73,7 @@ func newSweeper(opts *Options, types *btf.Cache, owners, listeners *ebpf.Map) (*
 		return nil, fmt.Errorf("find the network namespaces: %w", err)
 	}
 	s := &sweeper{reader: reader, names: names, netns: opts.Filter.NetNS, done: make(chan swept, 1)}
-	s.watchable = int(listeners.MaxEntries())
+	s.filter, s.watchable = &opts.Filter, int(listeners.MaxEntries())
 	if opts.FiltersProcesses() {
 		s.owners, s.pids = owners, opts.Filter.PIDs
 	}
@@ -171,19 +173,34 @@ func (s *sweeper) finish(found *swept, o *order) {
 }
 
 // countListeners counts as lost what full queues there may be of listeners that have
-// no room in the kernel side's map: one for each, as it is found first. A sweep has
-// each watched for which there is room again.
+// no room in the kernel side's map: one for each, as it is found first, but no more
+// than are wanted. A sweep has each watched for which there is room again.
 func (s *sweeper) countListeners(found *swept, o *order) {
-	unwatched := -s.watchable
+	unwatched, wanted := -s.watchable, 0
 	for i := range found.snapshot.Sockets {
-		if found.snapshot.Sockets[i].State == tcp.Listen {
-			unwatched++
+		socket := &found.snapshot.Sockets[i]
+		if socket.State != tcp.Listen {
+			continue
+		}
+		unwatched++
+		if s.wants(socket) {
+			wanted++
 		}
 	}
+	unwatched = min(unwatched, wanted)
 	if unwatched > s.unwatched {
 		o.merge(found.ended, &unwatchedListeners{count: unwatched - s.unwatched, since: found.begun, at: found.ended})
 	}
 	s.unwatched = max(unwatched, 0)
+}
+
+// wants reports whether the filter may select a listener, of which it knows the
+// addresses, and the process where the kernel side does.
+func (s *sweeper) wants(listener *snapshot.Socket) bool {
+	if holder, ok := onlyHolder(listener); ok && s.owners != nil && !slices.Contains(s.pids, holder.PID) {
+		return false
+	}
+	return s.filter.Match(&filter.Subject{NetNS: listener.ID.NetNS, Local: listener.Local}) != filter.No
 }
 
 // unwatchedListeners are those for which a sweep found no room.
