@@ -125,8 +125,8 @@ func socketFilter(t testing.TB, code asm.Instructions) writer {
 // contend has each writer write on a processor of its own, and reports the time that a
 // record took it, and how many there were in a second in all.
 func contend(b *testing.B, writers ...writer) {
-	if n, err := onlineCPUs(); err != nil || n < len(writers) {
-		b.Skipf("%d processors (%v), for %d writers", n, err, len(writers))
+	if cpus, err := onlineCPUs(); err != nil || len(cpus) < len(writers) {
+		b.Skipf("processors %v (%v), for %d writers", cpus, err, len(writers))
 	}
 	const runs = 10_000 // 720 kB: they fit in the ring several times
 	var spent, written atomic.Int64

@@ -28,8 +28,8 @@ type churning struct {
 
 // Each processor writes to its own ring; what is read of them is whole, and in order.
 func TestLive_Rings_AreReadAsOne(t *testing.T) {
-	if n, err := onlineCPUs(); err != nil || n < 2 {
-		t.Skipf("%d processors (%v): each ring needs one", n, err)
+	if cpus, err := onlineCPUs(); err != nil || len(cpus) < 2 {
+		t.Skipf("processors %v (%v): each ring needs one", cpus, err)
 	}
 	// Where the kernel skips a program, that is a loss: see watchBy.
 	var seen *churning
@@ -136,7 +136,7 @@ func churnByRings(t *testing.T, count int) *churning {
 // read reads how many records were written to each ring, and how many bytes read of it.
 func (c *churning) read(s *Source) {
 	online, _ := onlineCPUs()
-	share := sharing{rings: len(s.rings), cpus: online}
+	share := sharing{rings: len(s.rings), online: online}
 	for cpu := range s.ledger.perCPU {
 		records := 0
 		for kind, sent := range s.ledger.perCPU[cpu].Sent {
@@ -154,8 +154,8 @@ func (c *churning) read(s *Source) {
 
 // The kernel takes every program with several rings that it takes with one.
 func TestPrograms_AreTakenWithSeveralRings(t *testing.T) {
-	if n, err := onlineCPUs(); err != nil || n < 2 {
-		t.Skipf("%d processors (%v): each ring needs one", n, err)
+	if cpus, err := onlineCPUs(); err != nil || len(cpus) < 2 {
+		t.Skipf("processors %v (%v): each ring needs one", cpus, err)
 	}
 	var taken [3][]string
 	for rings := 1; rings <= 2; rings++ {

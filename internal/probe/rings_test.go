@@ -282,7 +282,7 @@ func TestShareRings(t *testing.T) {
 		{2 * page, 0, 256, 2, page},
 		{2 * page, 2, 2, 2, page},
 	} {
-		s, err := shareRings(c.bytes, c.rings, c.cpus)
+		s, err := shareRings(c.bytes, c.rings, span(0, c.cpus))
 		if err != nil || s.rings != c.wantRings || s.bytes != c.wantBytes {
 			t.Errorf("%d bytes, %d rings, %d processors: %+v, %v", c.bytes, c.rings, c.cpus, s, err)
 		}
@@ -295,11 +295,11 @@ func TestShareRings(t *testing.T) {
 		}
 	}
 	for _, c := range []struct{ bytes, rings, cpus int }{{8 << 20, 3, 2}, {page, 2, 2}} {
-		if s, err := shareRings(c.bytes, c.rings, c.cpus); err == nil {
+		if s, err := shareRings(c.bytes, c.rings, span(0, c.cpus)); err == nil {
 			t.Errorf("%d bytes, %d rings, %d processors: %+v", c.bytes, c.rings, c.cpus, s)
 		}
 	}
-	s := sharing{rings: 2, cpus: 4}
+	s := sharing{rings: 2, online: span(0, 4)}
 	for cpu, want := range []int{0, 0, 1, 1, 0, 0, 1, 1} { // those beyond four are not online
 		if got := s.ringOf(cpu); got != want {
 			t.Errorf("processor %d: ring %d, want %d", cpu, got, want)
@@ -307,13 +307,47 @@ func TestShareRings(t *testing.T) {
 	}
 }
 
-func TestCountCPUs(t *testing.T) {
-	for list, want := range map[string]int{"0": 1, "0-3": 4, "0-3,8-11,13": 9} {
-		if got, err := countCPUs(list); err != nil || got != want {
-			t.Errorf("%s: %d, %v; want %d", list, got, err, want)
+// span lists the numbers from the first on that are less than end.
+func span(first, end int) (all []int) {
+	for n := first; n < end; n++ {
+		all = append(all, n)
+	}
+	return all
+}
+
+// Where one socket of two is offline, the numbers have a hole.
+func TestShareRings_WhereNumbersHaveHoles(t *testing.T) {
+	for _, online := range [][]int{
+		slices.Concat(span(0, 40), span(80, 120)), slices.Concat(span(0, 24), span(48, 72)), span(64, 128),
+	} {
+		s, err := shareRings(8<<20, 0, online)
+		if err != nil {
+			t.Fatal(err)
+		}
+		members := make([]int, s.rings)
+		for _, cpu := range online {
+			members[s.ringOf(cpu)]++
+		}
+		if slices.Min(members) != cpusOfEach || slices.Max(members) != cpusOfEach {
+			t.Errorf("processors %v: %v share the rings, want %d each", online, members, cpusOfEach)
+		}
+		for cpu := range 256 { // any may come online
+			if ring := s.ringOf(cpu); ring < 0 || ring >= s.rings {
+				t.Errorf("processor %d: ring %d of %d", cpu, ring, s.rings)
+			}
 		}
 	}
-	if _, err := countCPUs("none"); err == nil {
+}
+
+func TestParseCPUs(t *testing.T) {
+	for list, want := range map[string][]int{
+		"0": {0}, "0-3": {0, 1, 2, 3}, "0-3,8-11,13": {0, 1, 2, 3, 8, 9, 10, 11, 13},
+	} {
+		if got, err := parseCPUs(list); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s: %v, %v; want %v", list, got, err, want)
+		}
+	}
+	if _, err := parseCPUs("none"); err == nil {
 		t.Error("a list of none has no error")
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/bits"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -34,14 +35,15 @@ func ringsFor(cpus int) int {
 
 // A sharing says how the processors share the rings.
 type sharing struct {
-	rings int
-	bytes int // of each
-	cpus  int // that are online
+	rings  int
+	bytes  int   // of each
+	online []int // processors, by their numbers
 }
 
 // shareRings divides the bytes among that many rings or, if it is 0, among as many as
 // the processors need and the bytes suffice for.
-func shareRings(bytes, rings, cpus int) (sharing, error) {
+func shareRings(bytes, rings int, online []int) (sharing, error) {
+	cpus := len(online)
 	most := max(bytes/unix.Getpagesize(), 1)
 	switch {
 	case rings == 0:
@@ -54,12 +56,18 @@ func shareRings(bytes, rings, cpus int) (sharing, error) {
 	if rings > 1 {
 		bytes = 1 << (bits.Len(uint(bytes/rings)) - 1)
 	}
-	return sharing{rings: rings, bytes: bytes, cpus: cpus}, nil
+	return sharing{rings: rings, bytes: bytes, online: online}, nil
 }
 
 // ringOf returns the number of the ring of a processor. Neighbours share one, as they
-// do a cache. The numbers of those that are not online may be any.
-func (s sharing) ringOf(cpu int) int { return cpu % s.cpus * s.rings / s.cpus }
+// do a cache. Those that are not online may come to be.
+func (s sharing) ringOf(cpu int) int {
+	place, online := slices.BinarySearch(s.online, cpu)
+	if !online {
+		place = cpu % len(s.online)
+	}
+	return place * s.rings / len(s.online)
+}
 
 // ringName returns the name of the map of a ring.
 func ringName(ring int) string {
@@ -124,23 +132,23 @@ func ringMaps(c *ebpf.Collection) (all []*ebpf.Map) {
 	}
 }
 
-// onlineCPUs counts the processors that are online. A virtual machine may have many
+// onlineCPUs lists the processors that are online. A virtual machine may have many
 // more that are possible.
-func onlineCPUs() (int, error) {
+func onlineCPUs() ([]int, error) {
 	const path = "/sys/devices/system/cpu/online"
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return 0, fmt.Errorf("count the processors: %w", err)
+		return nil, fmt.Errorf("list the processors: %w", err)
 	}
-	n, err := countCPUs(strings.TrimSpace(string(text)))
+	cpus, err := parseCPUs(strings.TrimSpace(string(text)))
 	if err != nil {
-		return 0, fmt.Errorf("count the processors: %s: %w", path, err)
+		return nil, fmt.Errorf("list the processors: %s: %w", path, err)
 	}
-	return n, nil
+	return cpus, nil
 }
 
-// countCPUs counts a list such as 0-3,8-11,13.
-func countCPUs(list string) (n int, err error) {
+// parseCPUs takes apart a list such as 0-3,8-11,13.
+func parseCPUs(list string) (cpus []int, err error) {
 	for span := range strings.SplitSeq(list, ",") {
 		first, last, ranged := strings.Cut(span, "-")
 		if !ranged {
@@ -149,9 +157,11 @@ func countCPUs(list string) (n int, err error) {
 		from, err1 := strconv.ParseUint(first, 10, 31)
 		to, err2 := strconv.ParseUint(last, 10, 31)
 		if err := errors.Join(err1, err2); err != nil {
-			return 0, err
+			return nil, err
 		}
-		n += int(to) - int(from) + 1
+		for cpu := from; cpu <= to; cpu++ {
+			cpus = append(cpus, int(cpu))
+		}
 	}
-	return n, nil
+	return cpus, nil
 }
