@@ -103,7 +103,7 @@ func (l *live) advanced() *pflag.FlagSet {
 	hooksFlag(advanced, &l.probe)
 	btfFlag(advanced, &l.probe)
 	advanced.Var(size{&l.probe.RingBytes}, "ring-size", "`SIZE` of the buffer between kernel and tcptrace (default 8MiB); raise it if events are lost")
-	advanced.Var(quantity{&l.probe.Rings}, "rings", "divide that buffer into `N`, each for a group of processors (default: 1, or more where there are more than 32 processors)")
+	advanced.Var(quantity{&l.probe.Rings}, "rings", "divide that buffer into `N`, each for a group of processors, at most one each (default: 1, or more where there are more than 32 processors)")
 	advanced.Var(period{to: &l.probe.Poll, min: time.Millisecond, max: 10 * time.Second}, "poll", "`TIME` between two readings of that buffer (default 200ms; for watch's screen 100ms, for assert 50ms)")
 	return advanced
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/tcptrace/tcptrace/internal/conn"
 	"github.com/tcptrace/tcptrace/internal/diagnose"
+	"github.com/tcptrace/tcptrace/internal/event"
 )
 
 // maxTimes bounds the times that a summary of one assertion is made of.
@@ -16,9 +17,10 @@ const maxTimes = 1 << 22
 // A Judge holds assertions against what it is shown. It is not safe for
 // concurrent use.
 type Judge struct {
-	cases   []*trial
-	lost    uint64
-	partial uint64 // connections that began before our eyes, and of which an event is missing
+	cases      []*trial
+	lost       uint64
+	lostQueues uint64 // of these, news of a listener's full queue
+	partial    uint64 // connections that began before our eyes, and of which an event is missing
 }
 
 // A trial is one assertion with what was seen of its subject.
@@ -52,6 +54,9 @@ func (j *Judge) Handle(c *conn.Change) {
 	switch c.Kind {
 	case conn.Lost:
 		j.lost += c.Event.Loss.Count
+		if c.Event.Loss.Kind == event.QueueFull {
+			j.lostQueues += c.Event.Loss.Count
+		}
 		return
 	case conn.Ended, conn.Failed, conn.Dropped, conn.QueueFull:
 	default:
@@ -198,17 +203,26 @@ func (j *Judge) Verdicts() (all []Verdict) {
 
 // unseen says what of t's subject was not seen, or "".
 func (j *Judge) unseen(t *trial) string {
+	lost := j.lost
+	if !t.hearsOfQueues() {
+		lost -= j.lostQueues
+	}
 	switch {
 	case t.untimed > 0:
 		return fmt.Sprintf("%d more times were measured than can be kept", t.untimed)
 	case t.unjudged > 0:
 		return fmt.Sprintf("of %d of them the begin or the end was not seen", t.unjudged)
-	case j.lost > 0:
-		return fmt.Sprintf("%d events were lost", j.lost)
+	case lost > 0:
+		return fmt.Sprintf("%d events were lost", lost)
 	case j.partial > 0:
 		return fmt.Sprintf("of %d connections an event was not seen", j.partial)
 	}
 	return ""
+}
+
+// hearsOfQueues reports whether a listener's full queue may speak against t.
+func (t *trial) hearsOfQueues() bool {
+	return t.figure != nil && (t.figure.finding != nil || t.figure.name == "queue_overflows")
 }
 
 func (t *trial) verdict() Verdict {

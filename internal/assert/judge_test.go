@@ -147,6 +147,22 @@ func TestJudge_Lost(t *testing.T) {
 	}
 }
 
+// News of full queues that were lost leave open only what they could tell of.
+func TestJudge_LostQueues(t *testing.T) {
+	events := story.Join(story.Refused(), story.Lost(8*time.Second, 9*time.Second, event.QueueFull, 3))
+	for text, want := range map[string]Outcome{
+		"no CLOSE_WAIT":      Holds,
+		"refused = 1":        Holds,
+		"no incomplete":      Holds,
+		"no queue_overflows": Unproven,
+		"no close-wait-leak": Unproven,
+	} {
+		if got := judge(t, text, events); got.Outcome != want {
+			t.Errorf("%q %s, want %s: %+v", text, got.Outcome, want, got)
+		}
+	}
+}
+
 // Of a connection older than the trace it is known how long it was in a state at
 // least: enough to fail, not to hold.
 func TestJudge_Older(t *testing.T) {

@@ -79,8 +79,6 @@ func TestTracker_LossAfterALifeOfTheSameBatch(t *testing.T) {
 	}
 }
 
-// More losses than are remembered: what lived through a forgotten one is still
-// known to have.
 // What a full queue dropped is no event of a connection that is there.
 func TestTracker_LossOfFullQueuesTouchesNone(t *testing.T) {
 	life := through(numbered(1), 1*s, 4*s)
@@ -96,6 +94,8 @@ func TestTracker_LossOfFullQueuesTouchesNone(t *testing.T) {
 	}
 }
 
+// More losses than are remembered: what lived through a forgotten one is still
+// known to have.
 func TestTracker_ManyLosses(t *testing.T) {
 	old, young := numbered(1), numbered(2)
 	evs := through(old, 1*s, 0)[:1]

@@ -22,9 +22,9 @@ type Options struct {
 	// size. 0 means 8 MiB. Several rings divide it among them.
 	RingBytes int
 
-	// Rings is how many ring buffers there are, each for a group of processors, so
-	// no more than there are of them. 0 means by the number of processors: see
-	// ringsFor.
+	// Rings is how many ring buffers there are, each for a group of processors; no
+	// more than there are of them, and pages of RingBytes. 0 means by the number of
+	// processors: see ringsFor.
 	Rings int
 
 	// Poll is the interval at which the ring is emptied. 0 means 50 ms.

@@ -41,22 +41,16 @@ type sharing struct {
 }
 
 // shareRings divides the bytes among that many rings or, if it is 0, among as many as
-// the processors need and the bytes suffice for.
-func shareRings(bytes, rings int, online []int) (sharing, error) {
-	cpus := len(online)
-	most := max(bytes/unix.Getpagesize(), 1)
-	switch {
-	case rings == 0:
-		rings = min(ringsFor(cpus), most)
-	case rings > cpus:
-		return sharing{}, fmt.Errorf("%d rings: this host has %d processors, and none of them writes to two", rings, cpus)
-	case rings > most:
-		return sharing{}, fmt.Errorf("%d rings: of %d bytes each would have less than a page", rings, bytes)
+// the processors need; but not among more than there are processors, and pages.
+func shareRings(bytes, rings int, online []int) sharing {
+	if rings == 0 {
+		rings = ringsFor(len(online))
 	}
+	rings = max(min(rings, len(online), bytes/unix.Getpagesize()), 1)
 	if rings > 1 {
 		bytes = 1 << (bits.Len(uint(bytes/rings)) - 1)
 	}
-	return sharing{rings: rings, bytes: bytes, online: online}, nil
+	return sharing{rings: rings, bytes: bytes, online: online}
 }
 
 // ringOf returns the number of the ring of a processor. Neighbours share one, as they
@@ -88,10 +82,7 @@ func setRings(spec *ebpf.CollectionSpec, opts *Options, c bpf.TcptraceTtConfig) 
 	if err != nil {
 		return fmt.Errorf("count the processors: %w", err)
 	}
-	s, err := shareRings(opts.RingBytes, opts.Rings, online)
-	if err != nil {
-		return err
-	}
+	s := shareRings(opts.RingBytes, opts.Rings, online)
 	s.put(spec, possible)
 	c.WakeBytes, c.HasRings = uint64(s.bytes)/wakeShare, flag(s.rings > 1)
 	if err := spec.Variables[bpf.TcptraceVarConfig].Set(c); err != nil {

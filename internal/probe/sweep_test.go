@@ -42,12 +42,11 @@ func TestSweeper_CountsTheListenersThatAreWanted(t *testing.T) {
 			var o order
 			s.finish(found, &o)
 			var lost uint64
-			_ = o.release(20, func(f *fact) error {
+			_, _ = o.release(20, nil, func(found finding) {
 				var ev event.Event
-				if f.found.fill(&ev); ev.Kind == event.Lost {
+				if found.fill(&ev); ev.Kind == event.Lost {
 					lost += ev.Loss.Count
 				}
-				return nil
 			})
 			if lost != c.want[sweep] {
 				t.Errorf("%s: sweep %d: %d lost, want %d", c.name, sweep, lost, c.want[sweep])

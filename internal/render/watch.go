@@ -272,4 +272,7 @@ func (l *line) lost(ev *event.Event) {
 		l.text(ev.Loss.Kind.String())
 	}
 	l.text(" events: the kernel side had no room for them (a larger --ring-size helps), or the kernel skipped our program")
+	if ev.Loss.Kind == event.QueueFull {
+		l.text(", or more listen than are watched")
+	}
 }
