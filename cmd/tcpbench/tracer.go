@@ -108,7 +108,7 @@ func (t *tracer) awaitPrograms(ctx context.Context) error {
 	for deadline := time.Now().Add(startup); time.Now().Before(deadline); {
 		select {
 		case <-t.ended:
-			return fmt.Errorf("%w: %s", errDoesNotRun, firstLine(t.said.String()))
+			return fmt.Errorf("%w: %s", errDoesNotRun, lastLine(t.said.String()))
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(50 * time.Millisecond):
@@ -189,4 +189,10 @@ func (t *tracer) lost() (count int) {
 func firstLine(text string) string {
 	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
 	return line
+}
+
+// lastLine is where a peer says why it gives up, behind its warnings.
+func lastLine(text string) string {
+	text = strings.TrimSpace(text)
+	return text[strings.LastIndex(text, "\n")+1:]
 }
