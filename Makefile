@@ -64,7 +64,7 @@ lint: ## gofmt, go vet for every system that we build for, golangci-lint
 
 # The peers are Debian's; who has others installed keeps them. BENCH takes flags,
 # as in "make bench BENCH='-rounds 3 -only conns'".
-bench: ## what tracing costs beside its peers, in turns: 20 minutes, into docs/overhead.md
+bench: ## what tracing costs beside its peers, in turns: 25 minutes, into docs/overhead.md
 	@for p in tcpstates:libbpf-tools tcplife:libbpf-tools tcplife.bt:bpftrace; do \
 		command -v $${p%:*} >/dev/null || [ -x /usr/sbin/$${p%:*} ] || \
 			$(SUDO) apt-get install -q -y --no-install-recommends $${p#*:} || \
