@@ -19,7 +19,7 @@ SUDO := sudo env "PATH=$(PATH):/usr/sbin:/sbin" GOFLAGS=-buildvcs=false
 EXEC := -exec '$(SUDO)'
 endif
 
-.PHONY: build watch generate test race test-duckdb test-trace test-collector test-kernel test-kernels lint bench bench-go install clean help
+.PHONY: build watch generate tracefs test race test-duckdb test-trace test-collector test-kernel test-kernels lint bench bench-go install clean help
 
 build: ## ./tcptrace, static, and ./tcplab
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=auto ./cmd/tcptrace
@@ -31,10 +31,14 @@ watch: build ## build, and show every transition of this host as it happens
 generate: ## what is generated from C, again (needs clang-14, llvm-14, libbpf-dev)
 	BPF2GO_CC=$(CLANG) $(GO) generate ./...
 
-test: ## every test; those of the kernel side need root, or sudo
+# Tracepoints of system calls are found in tracefs, which systemd mounts.
+tracefs:
+	@mountpoint -q /sys/kernel/tracing || $(SUDO) mount -t tracefs nodev /sys/kernel/tracing
+
+test: tracefs ## every test; those of the kernel side need root, or sudo
 	$(GO) test -timeout 20m $(EXEC) ./...
 
-race: ## the tests with the race detector, without those that take a minute (needs a C compiler)
+race: tracefs ## the tests with the race detector, without those that take a minute (needs a C compiler)
 	$(GO) test -race -short -timeout 20m $(EXEC) ./...
 
 test-trace: ## the traces for Perfetto and Chrome, read by TracerBench (needs Node.js 20 and npm, which fetches it)
