@@ -21,6 +21,11 @@ type stream struct {
 	ev       event.Event
 }
 
+// hostOf returns the address of a peer.
+func hostOf(n int) netip.Addr {
+	return netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)})
+}
+
 func newStream(connections int) *stream {
 	s := &stream{template: lifeTemplate, next: make([]uint8, connections), lives: make([]uint32, connections)}
 	for i := range s.next {
@@ -38,8 +43,7 @@ func (s *stream) step() *event.Event {
 	if s.ev.ID.Cookie != 0 {
 		s.ev.ID.Cookie |= uint64(i)<<32 | uint64(s.lives[i])<<8
 	}
-	shift := [4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}
-	s.ev.Remote = netip.AddrPortFrom(netip.AddrFrom4(shift), s.ev.Remote.Port())
+	s.ev.Remote = netip.AddrPortFrom(hostOf(i), s.ev.Remote.Port())
 	if s.next[i]++; int(s.next[i]) == len(s.template) {
 		s.next[i] = 0
 		s.lives[i]++
@@ -90,8 +94,7 @@ func benchmarkTimeWait(b *testing.B, waiting int) {
 		if ev.ID.Cookie != 0 {
 			ev.ID.Cookie |= uint64(life+waiting) << 8
 		}
-		at := uint32(life + waiting)
-		ev.Remote = netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(at >> 16), byte(at >> 8), byte(at)}), ev.Remote.Port())
+		ev.Remote = netip.AddrPortFrom(hostOf(life+waiting), ev.Remote.Port())
 		t.Handle(&ev, emit)
 	}
 	before := 2 * waiting * (last + 1)
@@ -128,7 +131,7 @@ func BenchmarkMillionLive(b *testing.B) {
 		for i := range n {
 			c := aClient
 			c.id.Cookie = uint64(i + 1)
-			c.remote = netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 443)
+			c.remote = netip.AddrPortFrom(hostOf(i), 443)
 			for _, ev := range []*event.Event{c.state(1, tcp.Close, tcp.SynSent), c.bound(2), c.state(3, tcp.SynSent, tcp.Established)} {
 				t.Handle(ev, func(*Change) {})
 			}

@@ -36,12 +36,13 @@ type seating struct {
 }
 
 // crowdAwake reports whether more records are awake than need to be.
-func (x *index) crowdAwake() bool { return x.reuse && x.wakeful() > x.awakeLimit+len(x.ended) }
+func (x *index) crowdAwake() bool { return x.awakeBeyond(x.awakeLimit) }
 
 // filling reports whether more records are awake than are cached.
-func (x *index) filling() bool {
-	return x.reuse && x.wakeful() > min(cached, x.awakeLimit)+len(x.ended)
-}
+func (x *index) filling() bool { return x.awakeBeyond(min(cached, x.awakeLimit)) }
+
+// awakeBeyond reports whether more are, beside those remembered, than the limit.
+func (x *index) awakeBeyond(limit int) bool { return x.reuse && x.wakeful() > limit+len(x.ended) }
 
 // wakeful returns how many records are awake.
 func (x *seating) wakeful() int { return len(x.awake) - len(x.vacant) }

@@ -11,8 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/tcptrace/tcptrace/internal/tcp"
 )
 
@@ -99,15 +97,14 @@ func (st *stage) keep(ctx context.Context) error {
 
 // keepable is how many connections a process can have both ends of.
 func keepable() (int, error) {
-	const spare = 64 // what else the process has open
-	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		return 0, fmt.Errorf("read RLIMIT_NOFILE: %w", err)
+	limit, err := descriptorLimit()
+	if err != nil {
+		return 0, err
 	}
-	if limit.Cur < spare+2 {
+	if limit.Cur < spareDescriptors+2 {
 		return 0, fmt.Errorf("%d descriptors are allowed: raise ulimit -n", limit.Cur)
 	}
-	return int(min((limit.Cur-spare)/2, keeperShare)), nil
+	return int(min((limit.Cur-spareDescriptors)/2, keeperShare)), nil
 }
 
 // roomFor says so where n connections do not fit into this machine's memory.

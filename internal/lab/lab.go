@@ -223,20 +223,29 @@ func (s *Story) completeHold(p *Params) error {
 	return nil
 }
 
-func (s *Story) checkDescriptors(n int) error {
-	const spare = 64 // what else the process has open
-	var lim unix.Rlimit
+// spareDescriptors is how many descriptors a process has beside those of connections.
+const spareDescriptors = 64
+
+func descriptorLimit() (lim unix.Rlimit, err error) {
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &lim); err != nil {
-		return fmt.Errorf("read RLIMIT_NOFILE: %w", err)
+		return lim, fmt.Errorf("read RLIMIT_NOFILE: %w", err)
 	}
-	need := uint64(2*n + spare)
+	return lim, nil
+}
+
+func (s *Story) checkDescriptors(n int) error {
+	lim, err := descriptorLimit()
+	if err != nil {
+		return err
+	}
+	need := uint64(2*n + spareDescriptors)
 	switch {
 	case !s.together:
 		return nil
 	case s.spread:
-		need = uint64(share(n, workers-1) + spare)
+		need = uint64(share(n, workers-1) + spareDescriptors)
 	case s.cast:
-		need = uint64(n + spare)
+		need = uint64(n + spareDescriptors)
 	}
 	if need > lim.Cur {
 		return fmt.Errorf("%d connections need %d descriptors and %d are allowed: raise ulimit -n", n, need, lim.Cur)

@@ -193,9 +193,9 @@ func (a *actor) starve(ctx context.Context, listener *socket) error {
 // leaveDescriptors lowers RLIMIT_NOFILE so that just count more descriptors can
 // be opened. restore raises it again.
 func leaveDescriptors(count int) (restore func() error, err error) {
-	var old unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &old); err != nil {
-		return nil, fmt.Errorf("read RLIMIT_NOFILE: %w", err)
+	old, err := descriptorLimit()
+	if err != nil {
+		return nil, err
 	}
 	limit := 0
 	for free := 0; ; limit++ {

@@ -77,12 +77,12 @@ func loadHooks(k *kernel, set *hookSet, opts *Options) (*programs, error) {
 	if err := p.choose(spec, k); err != nil {
 		return nil, err
 	}
-	if err := setRings(spec, opts, k.config(set, opts)); err != nil {
-		return nil, err
-	}
 	cpus, err := ebpf.PossibleCPU()
 	if err != nil {
 		return nil, fmt.Errorf("count the processors: %w", err)
+	}
+	if err := setRings(spec, cpus, opts, k.config(set, opts)); err != nil {
+		return nil, err
 	}
 	spec.Maps[bpf.TcptraceMapTallies].MaxEntries = uint32(cpus)
 	if !opts.FiltersProcesses() {

@@ -44,11 +44,10 @@ type sighting struct {
 // than the next reading of the ring: then it is copied.
 type order struct {
 	facts  []fact
-	done   int        // of them, whose turn is over
+	done   int        // of them, whose turn is over: the place of the one that is being handed over
 	copies []byte     // the latest chunk of those that facts refer to
 	spare  []byte     // takes the place of copies
 	last   event.Time // the latest of facts
-	turn   int        // the place of the fact that is being handed over
 	sorted bool
 
 	sightings []sighting
@@ -103,8 +102,8 @@ func (o *order) next(horizon event.Time) (*fact, *sighting) {
 		s = &o.sightings[o.seen]
 		horizon = s.at
 	}
-	if o.turn = o.done; o.turn < len(o.facts) && o.facts[o.turn].at <= horizon {
-		return &o.facts[o.turn], nil
+	if o.done < len(o.facts) && o.facts[o.done].at <= horizon {
+		return &o.facts[o.done], nil
 	}
 	return nil, s
 }
@@ -112,7 +111,7 @@ func (o *order) next(horizon event.Time) (*fact, *sighting) {
 // follows reports whether behind the fact that is being handed over, up to the
 // time limit, there is such a record.
 func (o *order) follows(limit event.Time, such func(raw []byte) bool) bool {
-	for _, f := range o.facts[o.turn+1:] {
+	for _, f := range o.facts[o.done+1:] {
 		if f.at > limit {
 			return false
 		}

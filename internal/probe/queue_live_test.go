@@ -104,7 +104,10 @@ func TestLive_QueueFull_OfAnOlderListener(t *testing.T) {
 // that finds them.
 func TestLive_QueueFull_MoreListenersThanAreWatched(t *testing.T) {
 	const watched, more = 16384, 7
-	mustDo(unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 20000, Max: 20000}))
+	var old unix.Rlimit
+	mustDo(unix.Getrlimit(unix.RLIMIT_NOFILE, &old))
+	mustDo(unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: max(old.Cur, 20000), Max: max(old.Max, 20000)}))
+	defer func() { mustDo(unix.Setrlimit(unix.RLIMIT_NOFILE, &old)) }()
 	known := 0
 	listeners := make([]int, 0, watched+more)
 	older := func(*ground) {

@@ -73,6 +73,13 @@ func pens(n, records int) (all []*pen, rs rings) {
 // read takes so many records, or as many as there are.
 func read(t *testing.T, rs rings, most int) (times []event.Time) {
 	t.Helper()
+	readTo(t, rs, most, func(at event.Time, _ []byte) { times = append(times, at) })
+	return times
+}
+
+// readTo hands them over.
+func readTo(t *testing.T, rs rings, most int, add func(event.Time, []byte)) {
+	t.Helper()
 	for range most {
 		record, at, err := rs.next()
 		if err != nil {
@@ -84,9 +91,8 @@ func read(t *testing.T, rs rings, most int) (times []event.Time) {
 		if own, _ := bpf.TimeOf(record); own != at {
 			t.Errorf("a record of %d is said to be of %d", own, at)
 		}
-		times = append(times, at)
+		add(at, record)
 	}
-	return times
 }
 
 func TestRings_AreReadByTime(t *testing.T) {
@@ -214,16 +220,7 @@ func TestRings_NothingLostNothingDoubledAllInOrder(t *testing.T) {
 	clock := event.Time(time.Second)
 	poll := func(most int) {
 		rs.look(clock)
-		for range most {
-			record, at, err := rs.next()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if record == nil {
-				break
-			}
-			o.add(at, record)
-		}
+		readTo(t, rs, most, o.add)
 		got = append(got, collect(&o, rs.horizon().Add(-settle))...)
 		rs.free()
 	}
@@ -253,14 +250,7 @@ func TestRings_NothingLostNothingDoubledAllInOrder(t *testing.T) {
 	}
 	clock += event.Time(2 * settle)
 	poll(len(written))
-	if !slices.IsSorted(got) {
-		t.Error("not in order of time")
-	}
-	slices.Sort(written)
-	slices.Sort(got)
-	if !slices.Equal(written, got) {
-		t.Errorf("%d records written, %d handed over", len(written), len(got))
-	}
+	compareTimes(t, got, written)
 }
 
 func TestRingsFor(t *testing.T) {

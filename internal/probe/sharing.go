@@ -73,14 +73,10 @@ func ringName(ring int) string {
 
 // setRings puts the rings that the options ask for into spec, and tells the programs of
 // them, and of c.
-func setRings(spec *ebpf.CollectionSpec, opts *Options, c bpf.TcptraceTtConfig) error {
+func setRings(spec *ebpf.CollectionSpec, possible int, opts *Options, c bpf.TcptraceTtConfig) error {
 	online, err := onlineCPUs()
 	if err != nil {
 		return err
-	}
-	possible, err := ebpf.PossibleCPU()
-	if err != nil {
-		return fmt.Errorf("count the processors: %w", err)
 	}
 	s := shareRings(opts.RingBytes, opts.Rings, online)
 	s.put(spec, possible)

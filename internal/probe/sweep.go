@@ -36,11 +36,9 @@ const (
 type sweeper struct {
 	reader *snapshot.Reader
 	names  *proc.Resolver
-	netns  []uint32  // empty: all
-	owners *ebpf.Map // cookie -> pid, for the kernel side's filter; nil: not needed
-	pids   []uint32  // of that filter
+	filter *filter.Filter
+	owners *ebpf.Map // cookie -> pid, where the kernel side selects by process; else nil
 
-	filter    *filter.Filter
 	watchable int // listeners: more have no room in the kernel side's map
 	unwatched int // of those that the last sweep found
 
@@ -72,10 +70,10 @@ func newSweeper(opts *Options, types *btf.Cache, owners, listeners *ebpf.Map) (*
 	if err != nil {
 		return nil, fmt.Errorf("find the network namespaces: %w", err)
 	}
-	s := &sweeper{reader: reader, names: names, netns: opts.Filter.NetNS, done: make(chan swept, 1)}
-	s.filter, s.watchable = &opts.Filter, int(listeners.MaxEntries())
+	s := &sweeper{reader: reader, names: names, filter: &opts.Filter, done: make(chan swept, 1)}
+	s.watchable = int(listeners.MaxEntries())
 	if opts.FiltersProcesses() {
-		s.owners, s.pids = owners, opts.Filter.PIDs
+		s.owners = owners
 	}
 	return s, nil
 }
@@ -106,9 +104,10 @@ func (s *sweeper) take(ctx context.Context, found *swept) error {
 	if err != nil {
 		return fmt.Errorf("list the network namespaces: %w", err)
 	}
-	options := snapshot.Options{Held: len(s.netns) == 0}
+	wanted := s.filter.NetNS // empty: all
+	options := snapshot.Options{Held: len(wanted) == 0}
 	for _, ns := range all {
-		if len(s.netns) == 0 || slices.Contains(s.netns, ns.Inode) {
+		if len(wanted) == 0 || slices.Contains(wanted, ns.Inode) {
 			options.Namespaces = append(options.Namespaces, snapshot.NetNS{Inode: ns.Inode, Path: ns.Path})
 		}
 	}
@@ -197,7 +196,7 @@ func (s *sweeper) countListeners(found *swept, o *order) {
 // wants reports whether the filter may select a listener, of which it knows the
 // addresses, and the process where the kernel side does.
 func (s *sweeper) wants(listener *snapshot.Socket) bool {
-	if holder, ok := onlyHolder(listener); ok && s.owners != nil && !slices.Contains(s.pids, holder.PID) {
+	if holder, ok := onlyHolder(listener); ok && s.owners != nil && !slices.Contains(s.filter.PIDs, holder.PID) {
 		return false
 	}
 	return s.filter.Match(&filter.Subject{NetNS: listener.ID.NetNS, Local: listener.Local}) != filter.No
@@ -265,7 +264,7 @@ func (s *sweeper) strange(socket *snapshot.Socket) bool {
 		s.owners.Lookup(socket.ID.Cookie, &pid) != nil {
 		return false
 	}
-	return !slices.Contains(s.pids, pid)
+	return !slices.Contains(s.filter.PIDs, pid)
 }
 
 // tellOwner lets the kernel side's filter know whose socket it is.

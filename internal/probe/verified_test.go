@@ -54,7 +54,7 @@ func verify(t *testing.T, k *kernel, set *hookSet) {
 	if err := p.choose(spec, k); err != nil {
 		t.Fatal(err)
 	}
-	if err := setRings(spec, &opts, k.config(set, &opts)); err != nil {
+	if err := setRings(spec, ebpf.MustPossibleCPU(), &opts, k.config(set, &opts)); err != nil {
 		t.Fatal(err)
 	}
 	spec.Maps[bpf.TcptraceMapOwners].MaxEntries = 1
